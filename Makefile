@@ -1,0 +1,45 @@
+# make demo   sets up a virtual environment and diagnoses examples/fineweb-40m
+# make test   sets up the development environment and runs lint, types and tests
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test check lint types unit docs lock clean
+
+demo: $(VENV)/.core
+	@$(BIN)/auscult diagnose examples/fineweb-40m --fail-on never
+
+test: check
+
+check: lint types unit
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+unit: $(VENV)/.dev
+	$(BIN)/python -m pytest -n auto -q
+
+docs: $(VENV)/.dev
+	$(BIN)/python scripts/generate_docs.py
+
+lock: $(VENV)/.dev
+	$(BIN)/python -m pip freeze --exclude-editable | sed "s|+cpu$$||" > requirements.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "auscult needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: $(VENV)/bin/python pyproject.toml requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . -c requirements.lock
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c requirements.lock
+	@touch $@ $(VENV)/.core

@@ -1,0 +1,7 @@
+"""``python -m auscult``."""
+
+from __future__ import annotations
+
+from .cli import console_main
+
+console_main()

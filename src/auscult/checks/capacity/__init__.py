@@ -1,0 +1,1 @@
+"""Whether the budget fits the model."""

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import math
+
+from ...examination import Examination
+from ...facts.curve import Noise, Slope
+from ...prose import say
+from ...run import Known, Series, value_of
+from ..base import Clear, Found, NotApplicable, Verdict, check
+
+SIGMAS_TO_SEE = 2.0
+
+
+@check("LOG003", "One evaluation's noise hides the progress between two", "info")
+def noise_hides_progress(
+    exam: Examination, judged_series: Known[Series], noise: Known[Noise], slope: Known[Slope]
+) -> Verdict:
+    """
+    What it looks for
+    -----------------
+    The noise of a single evaluation against the progress expected between two of them, from the fitted slope.
+
+    Why it matters
+    --------------
+    Where noise is larger, "the last evaluations are flat" has no weight: a plateau by eye is what a healthy run looks like.
+
+    What else could explain it
+    --------------------------
+    —
+
+    What to do
+    ----------
+    Judge by a regression over many evaluations, or evaluate on a fixed set of batches: paired differences are about ten
+    times less noisy.
+
+    References
+    ----------
+    Noise: Gasser et al. 1986; fixed evaluation sets: residual sd 0.0002 to 0.0015 in public curves (science.md §3b).
+    """
+    series = judged_series.value
+    if slope.value.value >= 0:
+        return NotApplicable(say("the loss is not falling"))
+    last, before = series.steps[-1], series.steps[-2]
+    progress = -slope.value.value * math.log(last / before)
+    sd = noise.value.sd
+    if sd * math.sqrt(2) < progress:
+        return Clear(say("{sd:.4f} nats of noise against {progress:.4f} of progress", sd=sd, progress=progress))
+    needed = math.ceil((SIGMAS_TO_SEE * math.sqrt(2) * sd / progress) ** (2 / 3)) if progress > 0 else None
+    return Found(
+        headline=say("one evaluation is ± {sd:.3f}, the progress between two {progress:.3f}", sd=sd, progress=progress),
+        message=say(
+            "one evaluation is ± {sd:.4f} nats; the progress between two is {progress:.4f}", sd=sd, progress=progress
+        ),
+        meaning=say(
+            "a few flat-looking evaluations prove nothing; the slope over {n} does: {slope:.3f} ± {half:.3f} nats per e-fold of tokens",
+            n=slope.value.points,
+            slope=slope.value.value,
+            half=slope.value.high - slope.value.value,
+        ),
+        action=say("evaluate on a fixed set of batches (the same seed each time), or judge by the regression"),
+        evidence=(series.source(len(series) - 2), series.source(len(series) - 1)),
+        numbers={
+            "noise_sd": sd,
+            "progress_between_evaluations": progress,
+            "evaluations_to_see_it": needed,
+            "eval_iters": value_of(exam.run.recipe.eval_iters),
+        },
+    )

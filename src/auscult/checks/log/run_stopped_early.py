@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from ...examination import Examination
+from ...prose import say
+from ...run import Known, value_of
+from ..base import Clear, Found, Verdict, check
+
+REASONS = {
+    "out_of_memory": "the card ran out of memory",
+    "interrupted": "it was interrupted from the keyboard",
+    "killed": "it was killed",
+    "traceback": "it raised an exception",
+}
+
+
+@check("LOG004", "The log ends before the planned last step", "info")
+def run_stopped_early(
+    exam: Examination, last_step: Known[int], max_steps: Known[int], is_complete: Known[bool]
+) -> Verdict:
+    """
+    What it looks for
+    -----------------
+    A log whose last step is below ``max_iters``.
+
+    Why it matters
+    --------------
+    A run that is still going, or was stopped, cannot be judged by its last loss: the learning rate had not finished decaying.
+
+    What else could explain it
+    --------------------------
+    The run is still going, or the log was cut when it was copied.
+
+    What to do
+    ----------
+    Let it finish, or resume it.
+
+    References
+    ----------
+    —
+    """
+    last, planned = last_step.value, max_steps.value
+    if is_complete.value:
+        return Clear(say("the log reaches step {last:count} of {planned:count}", last=last, planned=planned))
+    notice = next((n for kind in REASONS for n in exam.run.notices if n.kind == kind), None)
+    why = REASONS[notice.kind] if notice else "it is still going, was stopped, or the log was cut"
+    rate, peak = exam.learning_rate_at(last), exam.run.recipe.learning_rate
+    phase = (
+        say("; the learning rate is {rate:.3g} of a peak of {peak:g}, still decaying", rate=rate.value, peak=peak.value)
+        if isinstance(rate, Known) and isinstance(peak, Known) and (value_of(exam.run.recipe.decay_steps) or 0) > last
+        else say("")
+    )
+    return Found(
+        headline=say("the log ends at step {last:count} of {planned:count}", last=last, planned=planned),
+        message=say(
+            "the log ends at step {last:count} of {planned:count} ({share:percent}): {why}",
+            last=last,
+            planned=planned,
+            share=last / planned,
+            why=why,
+        ),
+        meaning=say(
+            "the last loss is not the final one: {left:count} steps are to come{phase}",
+            left=planned - last,
+            phase=str(phase),
+        ),
+        action=say("let it finish or resume it, before the recipe is judged"),
+        evidence=(last_step.source, max_steps.source, *((notice.source,) if notice else ())),
+        numbers={"last_step": last, "planned": planned, "share": last / planned, "learning_rate": value_of(rate)},
+        severity="warning" if notice and notice.kind in ("out_of_memory", "traceback") else None,
+    )

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from ...examination import Examination
+from ...prose import say
+from ...run import Known
+from ..base import Clear, Found, Verdict, check
+
+
+@check("MDL002", "The width is not a multiple of the heads", "error")
+def heads_do_not_divide_width(exam: Examination, d_model: Known[int], n_head: Known[int]) -> Verdict:
+    """
+    What it looks for
+    -----------------
+    ``n_embd`` that ``n_head`` does not divide.
+
+    Why it matters
+    --------------
+    nanoGPT asserts it: training stops before the first step.
+
+    What else could explain it
+    --------------------------
+    Nothing, for this family of models.
+
+    What to do
+    ----------
+    Choose a width that is a multiple of the heads, best with 64 or 128 a head.
+
+    References
+    ----------
+    nanoGPT model.py CausalSelfAttention: ``assert config.n_embd % config.n_head == 0``.
+    """
+    width, heads = d_model.value, n_head.value
+    if width % heads == 0:
+        return Clear(say("{width} is {heads} heads of {size}", width=width, heads=heads, size=width // heads))
+    near = max(round(width / heads), 1) * heads
+    return Found(
+        headline=say("n_embd {width} is not a multiple of n_head {heads}", width=width, heads=heads),
+        message=say("n_embd {width} is not a multiple of n_head {heads}", width=width, heads=heads),
+        meaning=say("the model cannot be built: nanoGPT stops at an assertion"),
+        action=say("use n_embd {near}, or another number of heads", near=near),
+        evidence=(d_model.source, n_head.source),
+        numbers={"n_embd": width, "n_head": heads},
+    )

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from ...examination import Examination
+from ...facts.parameters import ParameterCount
+from ...prose import say
+from ...run import Known, Logged
+from ..base import CannotTell, Clear, Found, Verdict, check
+
+
+@check("MDL006", "The log was printed by another model than the config describes", "error")
+def logged_parameters_contradict_config(exam: Examination, parameter_count: Known[ParameterCount]) -> Verdict:
+    """
+    What it looks for
+    -----------------
+    The trainer's own "number of parameters" against the count that the config gives.
+
+    Why it matters
+    --------------
+    When they differ, config and log belong to different runs, or the model code was changed; every figure that mixes the
+    two would be wrong.
+
+    What else could explain it
+    --------------------------
+    A fork of the trainer with another architecture.
+
+    What to do
+    ----------
+    Find the config that this run was started with.
+
+    References
+    ----------
+    nanoGPT model.py get_num_params: the position table is left out, the figure is rounded to 0.01M.
+    """
+    logged: Logged = exam.run.logged
+    if not isinstance(logged.parameters, Known):
+        return CannotTell(say("the log prints no parameter count"))
+    low, high = logged.parameters.value
+    count = parameter_count.value.without_position
+    if low <= count <= high:
+        return Clear(say("the log's count and the config's agree: {count:count}", count=count))
+    return Found(
+        headline=say("the config gives {count:si4}, the log prints {logged:si4}", count=count, logged=(low + high) / 2),
+        message=say(
+            "the config gives {count:si4} parameters (without the position table), the log prints {logged:si4}",
+            count=count,
+            logged=(low + high) / 2,
+        ),
+        meaning=say("config and log belong to different runs, or the model code was changed"),
+        action=say("give the config that this run was started with"),
+        evidence=(logged.parameters.source,),
+        numbers={"computed": count, "logged_low": low, "logged_high": high},
+    )

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...examination import Examination, Shape
+from ...facts.claims import Claim
+from ...facts.parameters import ParameterCount, closest_width, nearest_standard
+from ...facts.scaling import loss_difference
+from ...prose import say
+from ...run import Known, value_of
+from ..base import Clear, Edit, Effect, Found, Verdict, check
+
+STANDARD_TOLERANCE = 0.10
+"""A claim names a standard model when that model's count lies within 10 % of it."""
+
+
+@check("MDL001", "The model is not the size that its config claims", "error")
+def width_contradicts_claim(
+    exam: Examination, parameter_count: Known[ParameterCount], parameters_claimed: Known[Claim], shape: Known[Shape]
+) -> Verdict:
+    """
+    What it looks for
+    -----------------
+    A parameter count in a comment ("~125M parameters") or in the run's name ("125M-…") that no convention of counting
+    gives for the shape in the config: not the total, not nanoGPT's count without the position table, not the count
+    without embeddings.
+
+    Why it matters
+    --------------
+    Size sets the loss that a run can reach. A width of 384 in place of 768 makes a GPT-2 small three times smaller, half
+    of it embeddings; days go by before the flat-looking curve gives it away.
+
+    What else could explain it
+    --------------------------
+    The comment may be older than the shape, and the smaller model meant. Then the comment is what is wrong.
+
+    What to do
+    ----------
+    Set the width (or depth) that the claim needs, and start again from step 0: tensors change shape. Or correct the claim.
+
+    References
+    ----------
+    Parameter formula: Radford et al. 2019; nanoGPT model.py get_num_params. Worth in nats: differences of published
+    scaling laws at equal tokens (Besiroglu 2024, Muennighoff 2023, Porian 2024, Gadre 2024).
+    """
+    count, claim = parameter_count.value, parameters_claimed.value
+    actual = (count.total, count.without_position, count.non_embedding)
+    if any(abs(claim.value - n) <= claim.tolerance * n for n in actual):
+        return Clear(
+            say(
+                "the config claims {claimed:si} parameters and has {total:count}",
+                claimed=claim.value,
+                total=count.total,
+            )
+        )
+    a = exam.run.recipe.architecture
+    s = shape.value
+    edits, model_name = _edits(s, claim)
+    worth = Effect("clarity")
+    tokens = value_of(exam.tokens_for_budget)
+    if edits and tokens:
+        larger = _edited(s, edits).parameters
+        change = loss_difference((count.without_position, tokens), (larger.without_position, tokens))
+        worth = Effect("nats", change.value, change.low, change.high)
+    keys = ", ".join(f"{e.key} {e.before} in place of {e.after}" for e in edits)
+    evidence = (claim.source, *(q.source for q in (a.n_layer, a.d_model) if isinstance(q, Known)))
+    return Found(
+        message=say(
+            "the config claims {claim}; {n_layer} layers × {d_model} wide are {total:count} parameters, {embedding:count} of them ({share:percent}) the tied embedding",
+            claim=f"“{claim.text}”" if not claim.from_name else f"{claim.value / 1e6:g}M in its name",
+            n_layer=s.n_layer,
+            d_model=s.d_model,
+            total=count.total,
+            embedding=count.embedding,
+            share=count.embedding / count.without_position,
+        ),
+        meaning=say("another model is trained than the one named: {model} with {keys}", model=model_name, keys=keys)
+        if edits
+        else say("another model is trained than the one named, and no standard GPT-2 has the claimed size"),
+        action=say(
+            "set {edits} and start again from step 0, or correct the claim if this size is meant",
+            edits=", ".join(f"{e.key} = {e.after}" for e in edits),
+        )
+        if edits
+        else say("correct the claim, or the shape"),
+        evidence=evidence,
+        numbers={
+            "claimed": claim.value,
+            "total": count.total,
+            "without_position": count.without_position,
+            "non_embedding": count.non_embedding,
+            "embedding": count.embedding,
+            "position": count.position,
+            "embedding_share": count.embedding / count.without_position,
+            "nearest_standard": model_name,
+        },
+        effect=worth,
+        edits=edits,
+        severity=None if not claim.from_name else "warning",
+        headline=say(
+            "{shape} makes {total:si}; the config claims {claimed}",
+            shape=keys.partition(" in place")[0] or "the shape",
+            total=count.total,
+            claimed=f"~{claim.value / 1e6:g}M",
+        ),
+    )
+
+
+def _edited(shape: Shape, edits: tuple[Edit, ...]) -> Shape:
+    names = {"n_layer": "n_layer", "n_head": "n_head", "n_embd": "d_model"}
+    return replace(shape, **{names[edit.key]: edit.after for edit in edits})
+
+
+def _edits(s: Shape, claim: Claim) -> tuple[tuple[Edit, ...], str]:
+    """Return the smallest change of shape that keeps the claim, and the name of the model it makes."""
+    model, differs = nearest_standard(s.n_layer, s.n_head, s.d_model)
+    made = replace(s, n_layer=model.n_layer, n_head=model.n_head, d_model=model.d_model).parameters
+    why = say("the claimed {claimed:si} parameters need it", claimed=claim.value)
+    if differs and abs(made.total - claim.value) <= STANDARD_TOLERANCE * claim.value:
+        return tuple(Edit(key, here, there, why, "needs_restart") for key, (here, there) in differs.items()), model.name
+    width = closest_width(
+        round(claim.value), n_layer=s.n_layer, n_head=s.n_head, vocab_size=s.vocab_size, context=s.context, bias=s.bias
+    )
+    if width is None or width == s.d_model:
+        return (), model.name
+    return (Edit("n_embd", s.d_model, width, why, "needs_restart"),), f"a {s.n_layer}-layer GPT-2"

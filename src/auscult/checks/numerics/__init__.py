@@ -1,0 +1,1 @@
+"""Losses that are not finite, rise, or start wrong."""

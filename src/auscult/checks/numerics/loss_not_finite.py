@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import math
+
+from ...examination import Examination
+from ...prose import say
+from ..base import Clear, Found, NotApplicable, Verdict, check
+
+LOSSES = ("train_loss", "train_loss_eval", "val_loss")
+
+
+@check("NUM001", "The loss is not a number", "error")
+def loss_not_finite(exam: Examination) -> Verdict:
+    """
+    What it looks for
+    -----------------
+    NaN or infinite losses.
+
+    Why it matters
+    --------------
+    From the first NaN on, weights are NaN and every further step is wasted.
+
+    What else could explain it
+    --------------------------
+    fp16 without a gradient scaler, a learning rate too high, a division by zero in a batch without labels.
+
+    What to do
+    ----------
+    Go back to the last checkpoint before it; bf16, a lower learning rate, gradient clipping.
+
+    References
+    ----------
+    nanoGPT issues 136, 167, 215 (fp16), 137, 418, 524 (late explosions).
+    """
+    series = [s for s in exam.run.series if s.name in LOSSES]
+    if not series:
+        return NotApplicable(say("there is no loss"))
+    bad = sorted(
+        ((s.steps[i], s, i) for s in series for i, value in enumerate(s.values) if not math.isfinite(value)),
+        key=lambda row: row[0],
+    )
+    if not bad:
+        return Clear(say("every loss is finite"))
+    step, first, index = bad[0]
+    return Found(
+        headline=say("{name} is {value} from step {step:count}", name=first.name, value=first.values[index], step=step),
+        message=say(
+            "{name} is {value} at step {step:count}; {n} losses in all are not finite",
+            name=first.name,
+            value=first.values[index],
+            step=step,
+            n=len(bad),
+        ),
+        meaning=say("the weights are lost from there on"),
+        action=say(
+            "restart from a checkpoint before step {step:count}, in bf16 or with a lower learning rate", step=step
+        ),
+        evidence=(first.source(index),),
+        numbers={"first_step": step, "count": len(bad)},
+    )

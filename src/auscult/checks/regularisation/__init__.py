@@ -1,0 +1,1 @@
+"""Dropout, and the gap between training and validation."""

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import math
+
+from ...examination import Examination, Gap
+from ...facts.curve import SEQUENCE_SD_NATS, split_sampling_error
+from ...prose import Prose, say
+from ...run import Known, value_of
+from ..base import CannotTell, Clear, Found, Verdict, check
+
+SIGMAS = 3.0
+"""A mean gap this many standard errors below zero is not the noise of evaluations."""
+SIGN_TEST = 0.01
+FEW = 3
+"""Fewer evaluations carry no standard error of their own."""
+
+
+@check("REG004", "Validation lies below training, and dropout is not why", "info")
+def validation_below_training(exam: Examination, gap: Known[Gap]) -> Verdict:
+    """
+    What it looks for
+    -----------------
+    A validation loss below the training loss at nearly every evaluation, where the trainer measures both in eval mode.
+
+    Why it matters
+    --------------
+    The usual answer, "dropout is on in training", is wrong here: nanoGPT's ``estimate_loss()`` calls ``model.eval()`` before
+    both splits. The gap comes from the data: it says how the split was drawn, and that its level is not to be compared.
+
+    What else could explain it
+    --------------------------
+    In order: the split was not drawn like the training data (a contiguous tail, another source); it is very small, so that
+    its few documents happen to be easy; a training script that was changed to print train-mode losses.
+
+    What to do
+    ----------
+    Tell the size of the split (``--val-tokens``): its sampling error decides between the first two. Draw a new one from
+    documents at random.
+
+    References
+    ----------
+    nanoGPT train.py estimate_loss (3adf61e); sampling error: auscult.facts.curve.split_sampling_error.
+    """
+    g = gap.value
+    if g.evaluations < FEW:
+        return _few(exam, gap)
+    sign = _binomial_tail(g.below, g.evaluations)
+    if g.mean >= 0 or sign > SIGN_TEST or g.mean > -SIGMAS * g.standard_error:
+        return Clear(
+            say(
+                "the gap is {mean:+.3f} ± {error:.3f}, {below} of {n} below",
+                mean=g.mean,
+                error=g.standard_error,
+                below=g.below,
+                n=g.evaluations,
+            )
+        )
+    causes, numbers = _causes(exam, g)
+    return Found(
+        headline=say("val < train in {below} of {n} evaluations: not dropout", below=g.below, n=g.evaluations),
+        message=say(
+            "validation is below training in {below} of {n} evaluations, by {mean:.3f} ± {error:.3f} nats",
+            below=g.below,
+            n=g.evaluations,
+            mean=-g.mean,
+            error=g.standard_error,
+        ),
+        meaning=say("dropout is excluded: nanoGPT measures both with dropout off. {causes}", causes=str(causes)),
+        action=say(
+            "draw the validation split anew, documents at random, about 10M tokens; until then compare only differences"
+        )
+        if isinstance(exam.run.data.val_tokens, Known)
+        else say("give --val-tokens: the split's sampling error decides which it is"),
+        evidence=tuple(dict.fromkeys(gap.source.leaves()))[-1:],
+        numbers={
+            "gap": g.mean,
+            "standard_error": g.standard_error,
+            "below": g.below,
+            "evaluations": g.evaluations,
+            "sign_test_p": sign,
+        }
+        | numbers,
+    )
+
+
+def _few(exam: Examination, gap: Known[Gap]) -> Verdict:
+    """Judge one or two evaluations by the error that their batches alone give them."""
+    g, recipe = gap.value, exam.run.recipe
+    sequences = (value_of(recipe.eval_iters) or 0) * (value_of(recipe.batch_size) or 0) * g.evaluations
+    if g.mean >= 0:
+        return Clear(say("validation is {mean:.3f} above training", mean=g.mean))
+    if not sequences:
+        return CannotTell(say("{n} evaluations, and how many batches each averages is not known", n=g.evaluations))
+    low, high = (math.sqrt(2) * sd / math.sqrt(sequences) for sd in SEQUENCE_SD_NATS)
+    if -g.mean < SIGMAS * low:
+        return Clear(
+            say(
+                "the gap of {mean:+.3f} is within the noise of its batches, {low:.3f} to {high:.3f}",
+                mean=g.mean,
+                low=low,
+                high=high,
+            )
+        )
+    return Found(
+        headline=say("val is {gap:.3f} below train: not dropout", gap=-g.mean),
+        message=say(
+            "validation is {gap:.3f} nats below training in the {n}; the noise of their batches is {low:.3f} to {high:.3f}",
+            gap=-g.mean,
+            n="one evaluation" if g.evaluations == 1 else f"{g.evaluations} evaluations",
+            low=low,
+            high=high,
+        ),
+        meaning=say(
+            "dropout is excluded: nanoGPT measures both with dropout off. What is left, in order: a split not drawn like the training data; a very small split; chance, which more evaluations would show"
+        ),
+        action=say("give --val-tokens, and look at more evaluations"),
+        evidence=tuple(dict.fromkeys(gap.source.leaves()))[-1:],
+        numbers={"gap": g.mean, "evaluations": g.evaluations, "below": g.below, "noise_low": low, "noise_high": high},
+    )
+
+
+def _causes(exam: Examination, g: Gap) -> tuple[Prose, dict[str, float]]:
+    """Rank what is left once dropout and noise are excluded."""
+    tokens = value_of(exam.run.data.val_tokens)
+    if tokens is None:
+        return say(
+            "What is left, in order: a split not drawn like the training data; a very small split; not the noise of evaluations (sign test)"
+        ), {}
+    low, high = split_sampling_error(tokens)
+    numbers = {"val_tokens": tokens, "split_error_low": low, "split_error_high": high}
+    if -g.mean < 2 * low:
+        return say(
+            "The split's {tokens:count} tokens have a sampling error of {low:.2f} to {high:.2f} nats by themselves: the gap is chance in a split too small",
+            tokens=tokens,
+            low=low,
+            high=high,
+        ), numbers
+    if -g.mean > 2 * high:
+        return say(
+            "The split's sampling error is only {low:.3f} to {high:.3f} nats: it was not drawn like the training data",
+            low=low,
+            high=high,
+        ), numbers
+    return say(
+        "The split's sampling error, {low:.3f} to {high:.3f} nats, leaves both open: too small, or not drawn alike",
+        low=low,
+        high=high,
+    ), numbers
+
+
+def _binomial_tail(successes: int, trials: int) -> float:
+    """Return P(at least ``successes`` of ``trials``) for a fair coin."""
+    return sum(math.comb(trials, k) for k in range(successes, trials + 1)) / (1 << trials)

@@ -1,0 +1,1 @@
+"""Speed against what the card allows."""

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from ...examination import Examination
+from ...facts.flops import A100_PEAK_FLOPS_PER_S
+from ...prose import say
+from ...run import Known, value_of
+from ..base import CannotTell, Clear, Found, Verdict, check
+
+SAME = 0.01
+
+
+@check("THR001", "The printed MFU is in units of another GPU", "info")
+def mfu_in_units_of_another_gpu(exam: Examination, mfu_logged: Known[float]) -> Verdict:
+    """
+    What it looks for
+    -----------------
+    nanoGPT's MFU on a card that is not an A100.
+
+    Why it matters
+    --------------
+    nanoGPT divides by 312 TFLOP/s, the A100's bf16 peak, whatever the card. A consumer card near its own ceiling then prints
+    a figure that reads like a bottleneck, and a newer card prints more than 100 %.
+
+    What else could explain it
+    --------------------------
+    A fork may have set its own ``flops_promised``.
+
+    What to do
+    ----------
+    Nothing for speed, if the share of this card's own peak is good. Set ``flops_promised`` in model.py to read true figures.
+
+    References
+    ----------
+    nanoGPT model.py estimate_mfu (``flops_promised = 312e12``); nanoGPT issue 182; peaks: hardware/gpus.csv.
+    """
+    logged = mfu_logged.value
+    peak, true = value_of(exam.peak_flops_per_s), value_of(exam.mfu)
+    if peak is None or true is None:
+        if logged > 1:
+            return Found(
+                message=say("the printed MFU, {logged:percent}, is above 100 %", logged=logged),
+                meaning=say("no card exceeds its peak: the figure is a share of an A100's 312 TFLOP/s"),
+                action=say("give --gpu to see the share of this card's own peak"),
+                evidence=tuple(mfu_logged.source.leaves()),
+                numbers={"mfu_logged": logged, "logged_peak_flops_per_s": A100_PEAK_FLOPS_PER_S},
+            )
+        reason = exam.peak_flops_per_s if peak is None else exam.mfu
+        return CannotTell(say("{reason}", reason=getattr(reason, "reason", "the card is not known")))
+    if abs(peak / A100_PEAK_FLOPS_PER_S - 1) < SAME:
+        return Clear(say("the card's peak is the 312 TFLOP/s that nanoGPT divides by"))
+    quoted = value_of(exam.run.logged.mfu_range) if exam.run.get("mfu") is None else None
+    card = exam.gpu.value.name if isinstance(exam.gpu, Known) else "this card"
+    numbers = {
+        "mfu_logged": logged,
+        "mfu": true,
+        "peak_flops_per_s": peak,
+        "logged_peak_flops_per_s": A100_PEAK_FLOPS_PER_S,
+        "flops_per_s": value_of(exam.flops_per_s),
+        "tokens_per_s": value_of(exam.tokens_per_s),
+        "flops_per_token": value_of(exam.flops_per_token),
+        "ceiling_on_logged_scale": peak / A100_PEAK_FLOPS_PER_S,
+    }
+    if quoted is not None:
+        scale = A100_PEAK_FLOPS_PER_S / peak
+        numbers |= {"mfu_low": quoted[0] * scale, "mfu_high": quoted[1] * scale}
+        message = say(
+            "the printed MFU of {low:percent} to {high:percent} is in units of an A100; on this {card} it is {true_low:percent} to {true_high:percent} of the peak",
+            low=quoted[0],
+            high=quoted[1],
+            card=card,
+            true_low=quoted[0] * scale,
+            true_high=quoted[1] * scale,
+        )
+        headline = say(
+            "MFU {low:.0f}–{high:.0f} % is in A100 units; of this card {true_low:.0f}–{true_high:.0f} %",
+            low=100 * quoted[0],
+            high=100 * quoted[1],
+            true_low=100 * quoted[0] * scale,
+            true_high=100 * quoted[1] * scale,
+        )
+    else:
+        message = say(
+            "the printed MFU of {logged:percent1} is in units of an A100; on this {card} it is {true:percent} of the peak",
+            logged=logged,
+            card=card,
+            true=true,
+        )
+        headline = say(
+            "MFU {logged:percent1} is in A100 units; of this card it is {true:percent}", logged=logged, true=true
+        )
+    return Found(
+        message=message,
+        meaning=say(
+            "{achieved:.1f} of {peak:.1f} TFLOP/s; on the printed scale this card cannot exceed {ceiling:percent}",
+            achieved=(value_of(exam.flops_per_s) or 0.0) / 1e12,
+            peak=peak * (value_of(exam.processes) or 1) / 1e12,
+            ceiling=peak / A100_PEAK_FLOPS_PER_S,
+        ),
+        action=say("nothing for speed; set flops_promised = {peak:.3g} in model.py to print true figures", peak=peak),
+        evidence=tuple(mfu_logged.source.leaves()),
+        numbers=numbers,
+        headline=headline,
+    )

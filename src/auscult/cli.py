@@ -1,0 +1,265 @@
+"""The command line: verbs of the library, nothing more."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import __version__
+from .errors import AuscultError, UsageError
+
+__all__ = ["main"]
+
+_SEVERITY = {"info": 0, "warning": 1, "error": 2}
+_FAIL_ON = ("error", "warning", "info", "never")
+EXIT_FINDINGS, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    0 nothing at or above ``--fail-on``; 1 findings at or above it; 2 unreadable input or a wrong command line; 130
+    interrupted.
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+        status: int = arguments.run(arguments)
+        sys.stdout.flush()
+        return status
+    except AuscultError as error:
+        print(f"auscult: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        print("auscult: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def console_main() -> None:
+    """Entry point of the installed command."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.exit(main())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="auscult",
+        description="The doctor for language-model training runs: what is really trained, why the loss stopped falling (or has not), what to change.",
+    )
+    parser.add_argument("--version", action="version", version=f"auscult {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    diagnose = verbs.add_parser("diagnose", help="diagnose a run: a folder, a config and a log, or either alone")
+    _add_run(diagnose)
+    diagnose.add_argument(
+        "--format",
+        choices=("terminal", "json", "markdown"),
+        default="terminal",
+        help="how to print (default: terminal)",
+    )
+    diagnose.add_argument("--output", metavar="FILE", help="write there instead of stdout, atomically")
+    diagnose.add_argument(
+        "--fail-on",
+        choices=_FAIL_ON,
+        default="error",
+        help="exit 1 when a finding is at least this severe (default: error)",
+    )
+    diagnose.add_argument("--quiet", action="store_true", help="the first screen only")
+    diagnose.add_argument("--verbose", action="store_true", help="every check with its reason, too")
+    diagnose.set_defaults(run=_diagnose)
+
+    fix = verbs.add_parser("fix", help="show the corrected config as a diff, or write it")
+    _add_run(fix)
+    target = fix.add_mutually_exclusive_group()
+    target.add_argument(
+        "--write",
+        metavar="FILE",
+        help="write the corrected config there (beside the old one, when only a name); never overwrites",
+    )
+    target.add_argument("--in-place", action="store_true", help="rewrite the config itself, atomically")
+    fix.set_defaults(run=_fix)
+
+    explain = verbs.add_parser("explain", help="explain a check: what it looks for, why, what else it could be")
+    explain.add_argument("code", metavar="CODE", help="such as MDL001, or a check's name")
+    explain.set_defaults(run=_explain)
+
+    checks = verbs.add_parser("checks", help="list every check and what it needs")
+    checks.set_defaults(run=_checks)
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="a run folder, or its config (train_*.py) and log (*.log)"
+    )
+    parser.add_argument("--gpu", metavar="NAME", help='the card, such as "RTX 4070", or "H100 SXM x8" for several')
+    parser.add_argument("--train-tokens", metavar="N", help="tokens in the training split, such as 1.2B")
+    parser.add_argument("--val-tokens", metavar="N", help="tokens in the validation split, such as 5.3k")
+    parser.add_argument(
+        "--expect-at",
+        metavar="STEP",
+        type=_step,
+        help="also tell the loss to expect of the prescribed run at this step",
+    )
+
+
+def _step(text: str) -> int:
+    value = int(text.replace(",", "").replace("_", ""))
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def _read_and_diagnose(arguments: argparse.Namespace) -> tuple[object, str]:
+    from . import diagnose, read
+    from .readers import given_by_options
+
+    given = given_by_options(gpu=arguments.gpu, train_tokens=arguments.train_tokens, val_tokens=arguments.val_tokens)
+    options = [
+        part
+        for name in ("gpu", "train_tokens", "val_tokens")
+        if (value := getattr(arguments, name)) is not None
+        for part in (f"--{name.replace('_', '-')}", value)
+    ]
+    run = read(*arguments.paths, given=given)
+    return diagnose(run, expect_at=arguments.expect_at), shlex.join([*arguments.paths, *options]).replace("'", '"')
+
+
+def _diagnose(arguments: argparse.Namespace) -> int:
+    from .diagnosis import Diagnosis
+
+    diagnosis, invocation = _read_and_diagnose(arguments)
+    assert isinstance(diagnosis, Diagnosis)
+    _emit(diagnosis, invocation, arguments)
+    if arguments.fail_on == "never":
+        return 0
+    bar = _SEVERITY[arguments.fail_on]
+    return EXIT_FINDINGS if any(_SEVERITY[f.severity] >= bar for f in diagnosis.findings) else 0
+
+
+def _emit(diagnosis: object, invocation: str, arguments: argparse.Namespace) -> None:
+    from .diagnosis import Diagnosis
+
+    assert isinstance(diagnosis, Diagnosis)
+    if arguments.format == "json":
+        from .report.json import dumps
+
+        text = dumps(diagnosis) + "\n"
+    elif arguments.format == "markdown":
+        from .report.markdown import render_markdown
+
+        text = render_markdown(diagnosis, invocation, quiet=arguments.quiet, verbose=arguments.verbose)
+    else:
+        import io
+
+        from .report.terminal import make_console, render_terminal, stdout_console
+
+        buffer = io.StringIO()
+        console = make_console(buffer) if arguments.output else stdout_console()
+        render_terminal(diagnosis, console, invocation, quiet=arguments.quiet, verbose=arguments.verbose)
+        text = buffer.getvalue()
+        if not arguments.output:
+            return
+    if arguments.output:
+        _write_atomically(Path(arguments.output), text)
+    else:
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="replace")
+        sys.stdout.write(text)
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    """Write a file so that it is either whole or not there."""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror}). Next: choose another place.") from None
+    try:
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _fix(arguments: argparse.Namespace) -> int:
+    from .diagnosis import Diagnosis
+    from .prescription import diff, fixed_config
+
+    diagnosis, _invocation = _read_and_diagnose(arguments)
+    assert isinstance(diagnosis, Diagnosis)
+    fixed = fixed_config(diagnosis.examination, diagnosis.prescription)
+    config = diagnosis.run.config
+    assert config is not None
+    assert config.path is not None
+    source = Path(config.path)
+    if fixed == config.text:
+        print("nothing to fix", file=sys.stderr)
+        return 0
+    if arguments.in_place:
+        _write_atomically(source, fixed)
+        print(f"rewrote {source}", file=sys.stderr)
+        return 0
+    if arguments.write:
+        target = Path(arguments.write)
+        if target.parent == Path() and not target.is_absolute():
+            target = source.parent / target
+        if target.exists():
+            raise UsageError(
+                f"{target}: the file exists, and fix --write never overwrites. Next: choose another name, or use --in-place to rewrite {source}."
+            )
+        _write_atomically(target, fixed)
+        print(f"wrote {target}", file=sys.stderr)
+        return 0
+    sys.stdout.write(diff(diagnosis.examination, fixed))
+    for edit in diagnosis.prescription.edits:
+        print(
+            f"{edit.key}: {edit.before!r} → {edit.after!r}: {edit.why} [{edit.safety.replace('_', ' ')}]",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from .checks import all_checks, find_check
+    from .report.pages import check_page
+
+    found = find_check(arguments.code)
+    if found is None:
+        import difflib
+
+        names = [name for check in all_checks() for name in (check.code, check.name)]
+        near = difflib.get_close_matches(arguments.code, names, 1) or difflib.get_close_matches(
+            arguments.code.upper(), names, 1
+        )
+        raise UsageError(
+            f"There is no check {arguments.code!r}{f'; did you mean {near[0]}' if near else ''}. Next: auscult checks lists them all."
+        )
+    sys.stdout.write(check_page(found))
+    return 0
+
+
+def _checks(arguments: argparse.Namespace) -> int:
+    from .checks import all_checks
+
+    for check in all_checks():
+        needs = ", ".join(check.requires) or "the run itself"
+        print(f"{check.code}  {check.name}  [{check.severity}]\n        {check.title}. Needs: {needs}.")
+    return 0

@@ -1,0 +1,258 @@
+"""The loss curve: schedule, noise, slope, gaps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..facts.curve import Noise, Slope, evaluation_noise, evaluations_needed, log_token_slope, smoothed_minimum
+from ..facts.schedule import cosine_learning_rate
+from ..facts.statistics import Estimate, difference_of_means
+from ..run import Known, Quantity, Series, Source, Unknown, derive, value_of
+from .machine import MachineFacts
+
+__all__ = ["ANNEALED_BELOW", "EARLY_STEPS", "MIN_EVALUATIONS", "CurveFacts", "Gap", "Rise"]
+
+EARLY_STEPS = 1000
+"""Evaluations up to here show the first descent, not the tail; they say nothing about a plateau or a split."""
+MIN_EVALUATIONS = 6
+"""Fewer evaluations than this carry no slope with an error worth printing."""
+ANNEALED_BELOW = 0.15
+"""Share of the peak learning rate below which a run counts as annealed (llm.c's own run passes it at 74 % of a cosine)."""
+RISE_SIGMAS = 5.0
+RISE_FLOOR_NATS = 0.03
+"""A rise counts above five standard deviations of one evaluation and 0.03 nats: a running median of noise stays below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """How far a series ends above its smoothed minimum [nats/token].
+
+    ``threshold`` is what noise alone may do; ``train_change`` what the train split did since that minimum (None: unknown).
+    """
+
+    value: float
+    since_step: int
+    threshold: float
+    train_change: float | None
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the rise is more than noise."""
+        return self.value > self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Validation minus training loss, both in eval mode, over the evaluations after the first descent.
+
+    ``below`` of ``evaluations`` have validation below training; ``mean`` [nats/token] with its standard error.
+    """
+
+    mean: float
+    standard_error: float
+    below: int
+    evaluations: int
+
+
+class CurveFacts(MachineFacts):
+    """Facts about the schedule and the loss curve."""
+
+    def learning_rate_at(self, step: int) -> Quantity[float]:
+        """The learning rate that the schedule prescribes at a step."""
+        recipe = self.run.recipe
+        if isinstance(recipe.schedule, Known) and recipe.schedule.value == "constant":
+            return recipe.learning_rate
+        return derive(
+            f"warm-up and cosine at step {step}",
+            lambda **values: cosine_learning_rate(step, **values),
+            learning_rate=recipe.learning_rate,
+            min_lr=recipe.min_lr,
+            warmup_steps=recipe.warmup_steps,
+            decay_steps=recipe.decay_steps,
+        )
+
+    @cached_property
+    def learning_rate_share(self) -> Quantity[float]:
+        """The learning rate at the last logged step, as a share of its peak."""
+        if isinstance(self.last_step, Unknown):
+            return self.last_step
+        return derive(
+            "learning rate / peak",
+            lambda now, peak: now / peak if peak else 0.0,
+            now=self.learning_rate_at(self.last_step.value),
+            peak=self.run.recipe.learning_rate,
+        )
+
+    @cached_property
+    def annealed(self) -> Quantity[bool]:
+        """Whether the learning rate has decayed at the last logged step (at the planned end, without a log)."""
+        step = self.last_step if isinstance(self.last_step, Known) else self.run.recipe.max_steps
+        if isinstance(step, Unknown):
+            return step
+        return derive(
+            "learning rate below 15 % of its peak",
+            lambda now, peak: now <= ANNEALED_BELOW * peak,
+            now=self.learning_rate_at(step.value),
+            peak=self.run.recipe.learning_rate,
+        )
+
+    @cached_property
+    def is_complete(self) -> Quantity[bool]:
+        """Whether the log reaches the planned last step (to within one logging interval)."""
+        slack = value_of(self.run.recipe.log_interval) or 1
+        return derive(
+            "last step ≥ max_iters − log_interval",
+            lambda last, planned: last >= planned - slack,
+            last=self.last_step,
+            planned=self.run.recipe.max_steps,
+        )
+
+    def _tail(self, name: str) -> Quantity[Series]:
+        """Return the finite evaluations after the first descent, one per step."""
+        series = self.run.get(name)
+        if series is None:
+            return Unknown(f"the log has no {name}")
+        warmup = value_of(self.run.recipe.warmup_steps) or 0
+        start = max(min(EARLY_STEPS, max(series.steps) // 4), min(warmup, max(series.steps) // 2), 1)
+        tail = series.finite().latest_pass().where(lambda step, _value: step > start)
+        if len(tail) < 1:
+            return Unknown(f"the log has no {name} after step {start}")
+        return Known(tail, tail.source(len(tail) - 1))
+
+    @cached_property
+    def judged_series(self) -> Quantity[Series]:
+        """The evaluations by which the curve is judged: validation, else the train split in eval mode."""
+        for name in ("val_loss", "train_loss_eval"):
+            tail = self._tail(name)
+            if isinstance(tail, Known):
+                return tail
+        return Unknown("the log has no evaluations (`step N: train loss …, val loss …`)")
+
+    @cached_property
+    def noise(self) -> Quantity[Noise]:
+        """The noise of one evaluation, from the second half of the series [nats/token]."""
+
+        def estimate(series: Series) -> Noise:
+            half = series.where(lambda step, _value: 2 * step >= series.steps[-1])
+            chosen = half if len(half) >= MIN_EVALUATIONS else series
+            return evaluation_noise([math.log(step) for step in chosen.steps], chosen.values)
+
+        if isinstance(self.judged_series, Unknown):
+            return self.judged_series
+        if len(self.judged_series.value) < MIN_EVALUATIONS:
+            return Unknown(
+                f"{len(self.judged_series.value)} evaluations after the first descent; {MIN_EVALUATIONS} are needed for their noise"
+            )
+        return derive(
+            "scatter of evaluations around their neighbours (Gasser et al. 1986)", estimate, series=self.judged_series
+        )
+
+    @cached_property
+    def slope(self) -> Quantity[Slope]:
+        """Change of the judged loss per e-fold of tokens over the last third of the evaluations."""
+
+        def fit(series: Series, noise: Noise) -> Slope:
+            count = max(MIN_EVALUATIONS, len(series) // 3)
+            return log_token_slope(series.steps[-count:], series.values[-count:], noise)
+
+        return derive(
+            "regression of the loss on ln(tokens), last third", fit, series=self.judged_series, noise=self.noise
+        )
+
+    def more_evaluations(self, expected_slope: float) -> int | None:
+        """How many more evaluations would show a slope at three standard errors; None when it cannot be said."""
+        series, noise = value_of(self.judged_series), value_of(self.noise)
+        if series is None:
+            return None
+        interval = value_of(self.run.recipe.eval_interval) or (
+            series.steps[-1] - series.steps[-2] if len(series) > 1 else 0
+        )
+        if noise is None:
+            return MIN_EVALUATIONS - len(series)
+        count = max(MIN_EVALUATIONS, len(series) // 3)
+        return evaluations_needed(series.steps[-1], interval, noise, expected_slope, series.steps[-count:])
+
+    @cached_property
+    def smoothed_minimum(self) -> Quantity[tuple[int, float]]:
+        """Step and value of the minimum of the judged series' running median."""
+
+        def find(series: Series) -> tuple[int, float]:
+            index, value = smoothed_minimum(series.values)
+            return series.steps[index], value
+
+        return derive("minimum of the running median of 3", find, series=self.judged_series)
+
+    @cached_property
+    def gap(self) -> Quantity[Gap]:
+        """Validation minus training loss, both in eval mode, after the first descent."""
+        train, val = self._tail("train_loss_eval"), self._tail("val_loss")
+
+        def measure(train: Series, val: Series) -> Gap:
+            by_step = dict(zip(train.steps, train.values, strict=True))
+            differences = [
+                value - by_step[step] for step, value in zip(val.steps, val.values, strict=True) if step in by_step
+            ]
+            n = len(differences)
+            mean = sum(differences) / n
+            spread = math.sqrt(sum((d - mean) ** 2 for d in differences) / (n - 1) / n) if n > 1 else math.nan
+            return Gap(mean, spread, sum(d < 0 for d in differences), n)
+
+        return derive("val_loss − train_loss_eval at the same steps", measure, train=train, val=val)
+
+    @cached_property
+    def dropout_cost(self) -> Quantity[Estimate]:
+        """Train-mode minus eval-mode loss on the train split over the second half of the run [nats/token]."""
+        iters, evals = self._tail("train_loss"), self._tail("train_loss_eval")
+        if isinstance(iters, Known) and isinstance(evals, Known):
+            half = max(iters.value.steps[-1], evals.value.steps[-1]) / 2
+            late_iters = iters.value.where(lambda step, _v: step >= half)
+            late_evals = evals.value.where(lambda step, _v: step >= half)
+            if min(len(late_iters), len(late_evals)) < MIN_EVALUATIONS:
+                return Unknown(f"fewer than {MIN_EVALUATIONS} `iter` and `step` lines in the second half of the run")
+            estimate = difference_of_means(late_iters.values, late_evals.values)
+            return Known(
+                estimate,
+                Source(
+                    "derived",
+                    formula="mean of the iter losses − mean of the step train losses, second half",
+                    inputs=(late_iters.source(0), late_evals.source(0)),
+                ),
+            )
+        missing = iters if isinstance(iters, Unknown) else evals
+        return missing if isinstance(missing, Unknown) else Unknown("no losses")
+
+    @cached_property
+    def rise(self) -> Quantity[Rise]:
+        """How far the judged series ends above its smoothed minimum, and what the train split did meanwhile."""
+
+        def measure(series: Series, minimum: tuple[int, float], noise: Noise) -> Rise:
+            last = sorted(series.values[-3:])[len(series.values[-3:]) // 2]
+            return Rise(
+                value=last - minimum[1],
+                since_step=minimum[0],
+                threshold=max(RISE_SIGMAS * noise.sd, RISE_FLOOR_NATS),
+                train_change=self._train_change_since(minimum[0]),
+            )
+
+        return derive(
+            "end of the series − its smoothed minimum",
+            measure,
+            series=self.judged_series,
+            minimum=self.smoothed_minimum,
+            noise=self.noise,
+        )
+
+    def _train_change_since(self, step: int) -> float | None:
+        """Return how much the train split's loss changed from a step to the end, by running medians."""
+        for name in ("train_loss_eval", "train_loss"):
+            tail = value_of(self._tail(name))
+            if tail is None or len(tail) < 4:
+                continue
+            width = min(max(3, len(tail) // 20), 101)
+            index = min(range(len(tail)), key=lambda i: abs(tail.steps[i] - step))
+            around = sorted(tail.values[max(index - width // 2, 0) : index + width // 2 + 1])
+            end = sorted(tail.values[-width:])
+            return end[len(end) // 2] - around[len(around) // 2]
+        return None

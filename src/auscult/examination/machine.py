@@ -1,0 +1,280 @@
+"""The card, the speed, and the memory of a step."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+
+from ..facts import flops as flops_facts
+from ..facts.memory import MemoryEstimate, estimate_training_memory
+from ..facts.parameters import ParameterCount
+from ..facts.throughput import StepTimes, processes_from_mfu, separate_step_times, undisturbed_mfu
+from ..hardware import Gpu, find_gpu, suggest
+from ..run import Known, Quantity, Source, Unknown, derive, known
+from .budget import BudgetFacts
+from .model import Shape
+
+__all__ = ["MachineFacts"]
+
+
+class MachineFacts(BudgetFacts):
+    """Facts about hardware, throughput and memory."""
+
+    @cached_property
+    def gpu_name(self) -> Quantity[str]:
+        """The card's name: as given, or as the run's own name says it."""
+        named = self.run.machine.gpu_name
+        if isinstance(named, Known):
+            return named
+        for comment in self.run.comments:
+            if comment.key is None:
+                continue
+            for word in re.findall(
+                r"(?i)(?:rtx[-_ ]?)?(?<!\d)(?:[345]0[6789]0(?:[-_ ]?ti)?(?:[-_ ]?super)?)(?!\d)|(?<![a-z0-9])(?:a100|h100|h200|b200|l40s|l4|t4|v100|a10|a40|a6000)(?![a-z0-9])",
+                comment.text,
+            ):
+                if find_gpu(word.replace("_", " ").replace("-", " ")) is not None:
+                    formula = f"the run's name {comment.text!r} names it; say --gpu if it is another"
+                    return Known(word.upper(), Source("derived", formula=formula, inputs=(comment.source,)))
+        return named
+
+    @cached_property
+    def gpu(self) -> Quantity[Gpu]:
+        """The card's row in the table."""
+        if isinstance(self.gpu_name, Unknown):
+            return self.gpu_name
+        found = find_gpu(self.gpu_name.value)
+        if found is None:
+            near = suggest(self.gpu_name.value)
+            return Unknown(
+                f"{self.gpu_name.value!r} is not in the GPU table" + (f"; near: {', '.join(near)}" if near else "")
+            )
+        return Known(
+            found, Source("derived", formula="hardware/gpus.csv", text=found.source, inputs=(self.gpu_name.source,))
+        )
+
+    @cached_property
+    def dtype(self) -> Quantity[str]:
+        """The training dtype; nanoGPT's default is float16 on a card without bfloat16."""
+        dtype = self.run.recipe.dtype
+        if isinstance(dtype, Known) and dtype.source.how == "default" and isinstance(self.gpu, Known):
+            card = self.gpu.value
+            if card.vendor == "nvidia" and card.bf16_flops_per_s is None and card.fp16_flops_per_s is not None:
+                return known("float16", "nanoGPT's default where the card has no bfloat16", dtype, self.gpu)
+        return dtype
+
+    @cached_property
+    def peak_flops_per_s(self) -> Quantity[float]:
+        """One card's dense peak for the training dtype [FLOP/s]."""
+        if isinstance(self.gpu, Unknown):
+            return self.gpu
+        if isinstance(self.dtype, Unknown):
+            return self.dtype
+        peak = self.gpu.value.peak_flops_per_s(self.dtype.value)
+        if peak is None:
+            return Unknown(f"no single {self.dtype.value} peak is known for {self.gpu.value.name}")
+        return known(
+            peak, f"dense {self.dtype.value} peak with fp32 accumulation, {self.gpu.value.name}", self.gpu, self.dtype
+        )
+
+    @cached_property
+    def memory_limit_bytes(self) -> Quantity[int]:
+        """One card's nominal memory [bytes]."""
+        if isinstance(self.gpu, Unknown):
+            return self.gpu
+        memory = self.gpu.value.memory_bytes
+        if memory is None:
+            return Unknown(f"{self.gpu.value.name}: they differ in memory; say which")
+        return known(memory, f"memory of {self.gpu.value.name}", self.gpu)
+
+    @cached_property
+    def evaluated_steps(self) -> frozenset[int]:
+        """Steps at which an evaluation ran, by the log and by the config's interval."""
+        steps = set(series.steps) if (series := self.run.get("val_loss")) is not None else set()
+        interval, times = self.run.recipe.eval_interval, self.run.get("step_time_s")
+        if isinstance(interval, Known) and times is not None:
+            steps |= {step for step in times.steps if step % interval.value == 0}
+        return frozenset(steps)
+
+    @cached_property
+    def step_times(self) -> Quantity[StepTimes]:
+        """Steady step times, told apart from those with an evaluation inside."""
+        series = self.run.get("step_time_s")
+        if series is None:
+            return Unknown("the log prints no step times")
+        found = separate_step_times(series.steps, series.values, self.evaluated_steps)
+        if found is None:
+            return Unknown("every logged step holds an evaluation or the compilation")
+        index = min(range(len(series)), key=lambda i: abs(series.values[i] - found.steady_s))
+        return Known(
+            found,
+            Source("derived", formula="median of the steps without an evaluation", inputs=(series.source(index),)),
+        )
+
+    @cached_property
+    def mfu_logged(self) -> Quantity[float]:
+        """The MFU as printed, undisturbed by evaluations, in the trainer's own units (fraction)."""
+        series = self.run.get("mfu")
+        if series is not None and (found := undisturbed_mfu(series.steps, series.values, self.evaluated_steps)):
+            value, index = found
+            return Known(
+                value,
+                Source(
+                    "derived",
+                    formula="median of the printed values before an evaluation enters the average",
+                    inputs=(series.source(index),),
+                ),
+            )
+        quoted = self.run.logged.mfu_range
+        if isinstance(quoted, Known):
+            low, high = quoted.value
+            return known(0.5 * (low + high), f"middle of the quoted range {low:g} to {high:g}", quoted)
+        return (
+            Unknown("the log prints no MFU") if series is None else Unknown("every printed MFU is the sentinel −100 %")
+        )
+
+    @cached_property
+    def flops_per_token(self) -> Quantity[int]:
+        """FLOPs of one token, forward and backward [FLOPs/token]."""
+
+        def count(parameters: ParameterCount, shape: Shape) -> int:
+            return flops_facts.flops_per_token(
+                params_without_position=parameters.without_position,
+                n_layer=shape.n_layer,
+                d_model=shape.d_model,
+                context=shape.context,
+            )
+
+        return derive(
+            "6N + 12·L·d·T (PaLM; N without the position table)",
+            count,
+            parameters=self.parameter_count,
+            shape=self.shape,
+        )
+
+    @cached_property
+    def processes(self) -> Quantity[int]:
+        """How many devices share a step: as given, or from the MFU that each process prints for its share."""
+        if isinstance(self.run.machine.gpu_count, Known):
+            return self.run.machine.gpu_count
+        if self.run.get("mfu") is None:
+            return self.run.machine.gpu_count
+
+        def count(mfu: float, times: StepTimes, flops: int, per_step: int) -> float:
+            return processes_from_mfu(
+                mfu_logged=mfu,
+                step_time_s=times.steady_s,
+                flops_per_token=flops,
+                tokens_per_step=per_step,
+                peak_flops_per_s=flops_facts.A100_PEAK_FLOPS_PER_S,
+            )
+
+        ratio = derive(
+            "FLOPs of a step / (step time · printed MFU · 312 TFLOP/s)",
+            count,
+            mfu=self.mfu_logged,
+            times=self.step_times,
+            flops=self.flops_per_token,
+            per_step=self.tokens_per_step,
+        )
+        if isinstance(ratio, Unknown):
+            return ratio
+        whole = round(ratio.value)
+        if whole < 1 or abs(ratio.value - whole) > 0.1 * max(whole, 1):
+            return Unknown(
+                f"the printed MFU and step time imply {ratio.value:.2f} processes: config and log do not fit together"
+            )
+        return Known(whole, ratio.source)
+
+    @cached_property
+    def tokens_per_s(self) -> Quantity[float]:
+        """Steady throughput of all devices together [tokens/s]."""
+        if isinstance(self.step_times, Known):
+            return derive(
+                "tokens per step / steady step time",
+                lambda per_step, times: per_step / times.steady_s,
+                per_step=self.tokens_per_step,
+                times=self.step_times,
+            )
+        if isinstance(self.run.machine.gpu_count, Known) or isinstance(self.mfu_logged, Known):
+            return derive(
+                "printed MFU · 312 TFLOP/s / FLOPs per token",
+                lambda mfu, flops: mfu * flops_facts.A100_PEAK_FLOPS_PER_S / flops,
+                mfu=self.mfu_logged,
+                flops=self.flops_per_token,
+            )
+        return self.step_times
+
+    @cached_property
+    def step_time_s(self) -> Quantity[float]:
+        """Steady time of one step [s]."""
+        if isinstance(self.step_times, Known):
+            return known(self.step_times.value.steady_s, "median of the steps without an evaluation", self.step_times)
+        return derive(
+            "tokens per step / tokens per second",
+            lambda per_step, rate: per_step / rate,
+            per_step=self.tokens_per_step,
+            rate=self.tokens_per_s,
+        )
+
+    @cached_property
+    def flops_per_s(self) -> Quantity[float]:
+        """Model FLOP/s achieved by all devices together [FLOP/s]."""
+        return derive(
+            "tokens/s · FLOPs per token",
+            lambda rate, flops: rate * flops,
+            rate=self.tokens_per_s,
+            flops=self.flops_per_token,
+        )
+
+    @cached_property
+    def mfu(self) -> Quantity[float]:
+        """Model FLOPs utilisation against this card's own peak (fraction)."""
+        count = self.processes if isinstance(self.processes, Known) else None
+        if count is None and isinstance(self.mfu_logged, Known):  # one process's share, as the trainer printed it
+            return derive(
+                "printed MFU · 312 TFLOP/s / this card's peak",
+                lambda mfu, peak: mfu * flops_facts.A100_PEAK_FLOPS_PER_S / peak,
+                mfu=self.mfu_logged,
+                peak=self.peak_flops_per_s,
+            )
+        return derive(
+            "achieved FLOP/s / (devices · peak)",
+            lambda achieved, peak, devices: achieved / (peak * devices),
+            achieved=self.flops_per_s,
+            peak=self.peak_flops_per_s,
+            devices=self.processes,
+        )
+
+    def memory_for(self, shape: Shape, batch_size: int, dropout: float) -> Quantity[MemoryEstimate]:
+        """Estimate the memory of a step of some shape under this run's dtype and compilation [bytes]."""
+        count = shape.parameters
+        return derive(
+            "memory by part",
+            lambda dtype, compiled: estimate_training_memory(
+                parameters=count,
+                n_layer=shape.n_layer,
+                n_head=shape.n_head,
+                d_model=shape.d_model,
+                vocab_size=shape.vocab_size,
+                context=shape.context,
+                batch_size=batch_size,
+                dropout=dropout,
+                dtype=dtype,
+                compiled=compiled,
+            ),
+            dtype=self.dtype,
+            compiled=self.run.recipe.compile,
+        )
+
+    @cached_property
+    def memory(self) -> Quantity[MemoryEstimate]:
+        """The estimated memory of one step of this run on one card [bytes]."""
+        shape, batch, dropout = self.shape, self.run.recipe.batch_size, self.run.recipe.dropout
+        if isinstance(shape, Unknown):
+            return shape
+        if isinstance(batch, Unknown):
+            return batch
+        if isinstance(dropout, Unknown):
+            return dropout
+        return self.memory_for(shape.value, batch.value, dropout.value)

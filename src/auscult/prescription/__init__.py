@@ -1,0 +1,216 @@
+"""What to change: edits, the micro-batch that fits, whether a checkpoint can go on, and the loss to expect."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..checks.base import Edit, Finding
+from ..errors import UsageError
+from ..examination import ANNEALED_BELOW, Examination, Shape
+from ..facts.claims import Claim
+from ..facts.flops import flops_per_token
+from ..facts.parameters import count_gpt2
+from ..facts.scaling import Band, anchored_loss
+from ..prose import say
+from ..readers import reread_config
+from ..run import Known, Quantity, Unknown, derive, known, value_of
+from .fit import Fit, Refusal, fit_micro_batch
+from .resume import Resume, TensorChange, can_resume
+from .rewrite import apply_values, correct_claims
+
+__all__ = [
+    "Expectation",
+    "Fit",
+    "Prescription",
+    "Refusal",
+    "Resume",
+    "TensorChange",
+    "diff",
+    "fixed_config",
+    "prescribe",
+]
+
+_SHAPE_KEYS = {"n_layer": "n_layer", "n_head": "n_head", "n_embd": "d_model"}
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """The loss to expect at a step of the prescribed run [nats/token], and the known run it rests on."""
+
+    step: int
+    band: Band
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prescription:
+    """The corrected recipe.
+
+    Attributes
+    ----------
+    edits : tuple of Edit
+        What to change, at most one edit a key.
+    fit : Known or Unknown Fit
+        Micro-batch × accumulation and its memory by part.
+    tokens_per_step : Known or Unknown int
+        As now, exactly.
+    hours : Known or Unknown float
+        For all planned steps, at the FLOP/s the present run achieves.
+    resume : Known or Unknown Resume
+        Whether a checkpoint can go on.
+    expected : tuple of Expectation
+        At half of the planned steps and at their end; empty when no known run is near.
+    expected_reason : str
+        Why ``expected`` is empty.
+    """
+
+    edits: tuple[Edit, ...]
+    fit: Quantity[Fit]
+    tokens_per_step: Quantity[int]
+    hours: Quantity[float]
+    resume: Quantity[Resume]
+    expected: tuple[Expectation, ...]
+    expected_reason: str = ""
+
+    def __repr__(self) -> str:
+        return f"Prescription({', '.join(f'{e.key} {e.before!r} → {e.after!r}' for e in self.edits) or 'no change'})"
+
+
+def prescribe(exam: Examination, findings: Sequence[Finding], *, expect_at: int | None = None) -> Prescription:
+    """Turn findings into one corrected recipe.
+
+    Parameters
+    ----------
+    exam : Examination
+        The run's facts.
+    findings : sequence of Finding
+        Their edits are collected; where two disagree on a key, neither is taken.
+    expect_at : int, optional
+        A step at which the loss is wanted, besides half and end of the run.
+    """
+    edits = _collect(findings)
+    shape = _after(exam.shape, edits)
+    dropout = next((e.after for e in edits if e.key == "dropout"), value_of(exam.run.recipe.dropout))
+    fit: Quantity[Fit] = fit_micro_batch(exam, shape.value, dropout or 0.0) if isinstance(shape, Known) else shape
+    if isinstance(fit, Known):
+        edits += _batch_edits(exam, fit.value)
+    resume = derive("tensor shapes before and after", can_resume, before=exam.shape, after=shape)
+    expected, reason = _expect(exam, shape, edits, expect_at)
+    return Prescription(edits, fit, exam.tokens_per_step, _hours(exam, shape), resume, expected, reason)
+
+
+def _collect(findings: Sequence[Finding]) -> tuple[Edit, ...]:
+    by_key: dict[str, list[Edit]] = {}
+    for finding in findings:
+        for edit in finding.edits:
+            by_key.setdefault(edit.key, []).append(edit)
+    return tuple(edits[0] for edits in by_key.values() if len({repr(e.after) for e in edits}) == 1)
+
+
+def _after(shape: Quantity[Shape], edits: Iterable[Edit]) -> Quantity[Shape]:
+    if isinstance(shape, Unknown):
+        return shape
+    changes = {_SHAPE_KEYS[e.key]: e.after for e in edits if e.key in _SHAPE_KEYS}
+    return known(replace(shape.value, **changes), "the architecture after the edits", shape)
+
+
+def _batch_edits(exam: Examination, fit: Fit) -> tuple[Edit, ...]:
+    recipe = exam.run.recipe
+    batch, steps = value_of(recipe.batch_size), value_of(recipe.gradient_accumulation_steps)
+    if batch is None or steps is None or batch == fit.micro_batch:
+        return ()
+    why = (
+        say("exactly the same tokens per step; {refused}", refused=str(fit.refused.reason))
+        if fit.refused
+        else say("exactly the same tokens per step, and it fits")
+    )
+    return (
+        Edit("batch_size", batch, fit.micro_batch, why, "safe"),
+        Edit("gradient_accumulation_steps", steps, fit.gradient_accumulation_steps, why, "safe"),
+    )
+
+
+def _hours(exam: Examination, shape: Quantity[Shape]) -> Quantity[float]:
+    def hours(shape: Shape, tokens: int, rate: float) -> float:
+        count = shape.parameters
+        flops = flops_per_token(
+            params_without_position=count.without_position,
+            n_layer=shape.n_layer,
+            d_model=shape.d_model,
+            context=shape.context,
+        )
+        return flops * tokens / rate / 3600
+
+    return derive(
+        "FLOPs of all planned tokens / FLOP/s achieved now",
+        hours,
+        shape=shape,
+        tokens=exam.tokens_planned,
+        rate=exam.flops_per_s,
+    )
+
+
+def _expect(
+    exam: Examination, shape: Quantity[Shape], edits: Sequence[Edit], at: int | None
+) -> tuple[tuple[Expectation, ...], str]:
+    per_step, steps, rate = exam.tokens_per_step, exam.run.recipe.max_steps, exam.run.recipe.learning_rate
+    if isinstance(shape, Unknown):
+        return (), shape.reason
+    if isinstance(per_step, Unknown):
+        return (), per_step.reason
+    if isinstance(steps, Unknown):
+        return (), steps.reason
+    if isinstance(rate, Unknown):
+        return (), rate.reason
+    n, planned = shape.value.parameters.without_position, steps.value
+    found: list[Expectation] = []
+    reason = ""
+    for step in sorted({step for step in (at, planned // 2, planned) if step is not None and 0 < step <= planned}):
+        now = value_of(exam.learning_rate_at(step))
+        annealed = now is not None and now <= ANNEALED_BELOW * rate.value
+        tokens = step * per_step.value
+        anchor = exam.anchor_for(n, tokens, annealed=annealed)
+        if isinstance(anchor, Unknown):
+            reason = reason or anchor.reason
+        else:
+            found.append(Expectation(step, anchored_loss(anchor.value, n, tokens), anchor.source.place))
+    return tuple(found), "" if found else reason or "no step is planned"
+
+
+def fixed_config(exam: Examination, prescription: Prescription) -> str:
+    """Return the text of the run's config with the edits made and its false comments corrected.
+
+    Raises
+    ------
+    UsageError
+        When there is no config file to rewrite.
+    """
+    config = exam.run.config
+    if config is None or config.path is None:
+        raise UsageError("There is no config file to fix: this run was read from a log alone. Give the train_*.py too.")
+    text = apply_values(config, prescription.edits)
+    after = Examination(reread_config(text, config.file))
+    changed = {e.before: e.after for e in prescription.edits if e.key in ("batch_size", "gradient_accumulation_steps")}
+
+    def factors(claim: Claim) -> tuple[int, ...] | None:
+        new = tuple(changed.get(factor, factor) for factor in claim.factors)
+        return new if new != claim.factors and len(set(claim.factors)) == len(claim.factors) else None
+
+    return correct_claims(text, value_of(after.judgements) or (), factors)
+
+
+def diff(exam: Examination, fixed: str, *, to: str | None = None) -> str:
+    """Return a unified diff between the run's config and its fixed text."""
+    config = exam.run.config
+    if config is None:
+        return ""
+    name = Path(config.file).as_posix()
+    return "".join(
+        line if line.endswith("\n") else line + "\n\\ No newline at end of file\n"
+        for line in difflib.unified_diff(
+            config.text.splitlines(keepends=True), fixed.splitlines(keepends=True), f"a/{name}", f"b/{to or name}"
+        )
+    )

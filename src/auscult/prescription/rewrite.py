@@ -1,0 +1,116 @@
+"""Rewrite a config: values in place, formatting and comments kept, and the comments that would be false corrected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from ..checks.base import Edit
+from ..facts.claims import Claim, Judgement
+from ..run import ConfigText
+
+__all__ = ["Patch", "apply_values", "correct_claims"]
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A replacement of ``text[column:end_column]`` on one line (from 1)."""
+
+    line: int
+    column: int
+    end_column: int
+    text: str
+
+
+def _apply(text: str, patches: Iterable[Patch]) -> str:
+    lines = text.splitlines(keepends=True)
+    for patch in sorted(patches, key=lambda p: (p.line, p.column), reverse=True):
+        line = lines[patch.line - 1]
+        lines[patch.line - 1] = line[: patch.column] + patch.text + line[patch.end_column :]
+    return "".join(lines)
+
+
+def apply_values(config: ConfigText, edits: Sequence[Edit]) -> str:
+    """Return the config's text with each edited value replaced where it stands, or added at the end.
+
+    Parameters
+    ----------
+    config : ConfigText
+        The config as read, with the place of every value.
+    edits : sequence of Edit
+        At most one a key.
+    """
+    patches, missing = [], []
+    for edit in edits:
+        item = config.get(edit.key)
+        if item is None or item.line != (item.end_line):
+            missing.append(edit)
+        else:
+            patches.append(Patch(item.line, item.column, item.end_column, repr(edit.after)))
+    text = _apply(config.text, patches)
+    if missing:
+        newline = "\r\n" if "\r\n" in text else "\n"
+        text += "" if text.endswith(("\n", "\r")) or not text else newline
+        text += "".join(f"{edit.key} = {edit.after!r}{newline}" for edit in missing)
+    return text
+
+
+def correct_claims(text: str, judgements: Sequence[Judgement], factors: Callable[[Claim], Sequence[int] | None]) -> str:
+    """Return the text with the number of every false claim replaced by the true one.
+
+    Parameters
+    ----------
+    text : str
+        The config after its values were edited.
+    judgements : sequence of Judgement
+        Of that text's claims.
+    factors : callable
+        For a product, the factors that it should name now, or None to leave them.
+    """
+    patches = []
+    for judged in judgements:
+        claim = judged.claim
+        if claim.source.line is None or claim.from_name:
+            continue
+        if claim.kind == "product":
+            new = factors(claim)
+            if (new is not None and tuple(new) != claim.factors) or judged.holds is False:
+                patches.append(_product(text, claim, tuple(new) if new is not None else claim.factors))
+        elif judged.holds is False and judged.actual is not None:
+            written = text.splitlines()[claim.source.line - 1][claim.column : claim.end_column]
+            patches.append(
+                Patch(claim.source.line, claim.column, claim.end_column, _in_unit_of(written, judged.actual))
+            )
+    return _apply(text, patches)
+
+
+_SCALE = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
+
+
+def _in_unit_of(written: str, value: float) -> str:
+    """Return a value in the unit in which another number was written, to three significant digits.
+
+    Examples
+    --------
+    >>> _in_unit_of("3B", 10_485_760_000)
+    '10.5B'
+    """
+    suffix = written.strip()[-1:]
+    scaled = value / _SCALE.get(suffix.lower(), 1.0)
+    return f"{scaled:.3g}{suffix}"
+
+
+def _product(text: str, claim: Claim, factors: Sequence[int]) -> Patch:
+    """Rewrite the factors of a product in order, and its result, leaving the words between them."""
+    line = claim.source.line or 1
+    written = text.splitlines()[line - 1][claim.column : claim.end_column]
+    left, equals, right = written.rpartition("=")
+    queue = list(factors)
+    left = re.sub(r"\d[\d,_]*", lambda found: f"{queue.pop(0)}" if queue else found[0], left)
+    result = 1
+    for factor in factors:
+        result *= factor
+    grouped = f"{result:,}" if "," in right else f"{result}"
+    right = re.sub(r"\d[\d,_]*", grouped, right, count=1)
+    return Patch(line, claim.column, claim.end_column, left + equals + right)

@@ -1,0 +1,86 @@
+"""Sentences with numbers in them, kept apart from the numbers until they are rendered.
+
+A :class:`Prose` is a template and its values. ``str()`` renders it in English; because the template is
+kept, a catalogue can translate it and a locale can format its numbers without any check knowing.
+"""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Prose", "say", "si"]
+
+_SI = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+
+
+def si(value: float, digits: int = 3) -> str:
+    """Return a number with a suffix of the field: k, M, B (1e9) or T (1e12).
+
+    Parameters
+    ----------
+    value : float
+        The number.
+    digits : int
+        Significant digits kept.
+
+    Examples
+    --------
+    >>> si(40_953_216), si(10_485_760_000, 4), si(512), si(125_000_000)
+    ('41M', '10.49B', '512', '125M')
+    """
+    for factor, suffix in _SI:
+        if abs(value) >= factor:
+            scaled = value / factor
+            text = f"{scaled:.{max(digits - len(str(int(abs(scaled)))), 0)}f}"
+            return (text.rstrip("0").rstrip(".") if "." in text else text) + suffix
+    return f"{value:g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+class _Formatter(string.Formatter):
+    """``str.format`` with the specs ``si``, ``si4``, ``count``, ``percent`` and ``signed``."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        match format_spec:
+            case "si":
+                return si(float(value))
+            case "si4":
+                return si(float(value), 4)
+            case "count":
+                return f"{value:,}"
+            case "percent":
+                return f"{100 * value:.0f} %"
+            case "percent1":
+                return f"{100 * value:.1f} %"
+            case "signed":
+                return f"{value:+.3f}".replace("-", "−")
+            case "gib":
+                return f"{value / 2**30:.1f} GiB"
+            case _:
+                return str(super().format_field(value, format_spec))
+
+
+_FORMATTER = _Formatter()
+
+
+@dataclass(frozen=True, slots=True)
+class Prose:
+    """A sentence as template and values; ``str()`` renders it in English.
+
+    Examples
+    --------
+    >>> str(say("{n:count} parameters, {share:percent} of them embeddings", n=40953216, share=0.4717))
+    '40,953,216 parameters, 47 % of them embeddings'
+    """
+
+    template: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return _FORMATTER.vformat(self.template, (), self.values)
+
+
+def say(template: str, /, **values: Any) -> Prose:
+    """Build a :class:`Prose` from a template and the values it names."""
+    return Prose(template, values)

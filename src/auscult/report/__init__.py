@@ -1,0 +1,1 @@
+"""A diagnosis as something to read: terminal, Markdown, JSON."""

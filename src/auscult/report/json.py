@@ -1,0 +1,388 @@
+"""The JSON contract, ``auscult.diagnosis/1``: one object a run, every missing value null with its reason in ``unknown``."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from importlib import resources
+from typing import Any
+
+from ..checks.base import Edit, Finding
+from ..diagnosis import Diagnosis
+from ..examination import Examination
+from ..facts.flops import A100_PEAK_FLOPS_PER_S
+from ..facts.memory import MemoryEstimate
+from ..facts.scaling import Band
+from ..run import Known, Quantity, Series, Source, Unknown, value_of
+
+__all__ = ["SCHEMA", "as_dict", "dumps", "load_schema"]
+
+SCHEMA = "auscult.diagnosis/1"
+
+
+@functools.cache
+def load_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the contract, as shipped with the package."""
+    text = (
+        resources.files(__package__ or "auscult.report").joinpath("diagnosis.schema.json").read_text(encoding="utf-8")
+    )
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def dumps(diagnosis: Diagnosis) -> str:
+    """Return the diagnosis as one JSON object; NaN and infinity never occur in it."""
+    return json.dumps(as_dict(diagnosis), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that strict JSON can hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+class _Writer:
+    """Collects the reason of every null on the way."""
+
+    def __init__(self) -> None:
+        self.unknown: dict[str, str] = {}
+
+    def put(self, path: str, quantity: Quantity[Any]) -> Any:
+        if isinstance(quantity, Known):
+            value = _plain(quantity.value)
+            if value is None:
+                self.unknown[path] = "not a finite number"
+            return value
+        self.unknown[path] = quantity.reason
+        return None
+
+    def group(self, prefix: str, **quantities: Quantity[Any]) -> dict[str, Any]:
+        return {name: self.put(f"{prefix}.{name}", quantity) for name, quantity in quantities.items()}
+
+
+def as_dict(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Return the diagnosis as plain objects, in the shape of the contract."""
+    writer = _Writer()
+    exam = diagnosis.examination
+    body: dict[str, Any] = {
+        "schema": SCHEMA,
+        "run": _run(writer, exam),
+        "verdict": {
+            "cause": diagnosis.verdict.cause,
+            "summary": str(diagnosis.verdict.summary),
+            "confidence": round(diagnosis.verdict.confidence, 4),
+        },
+        "status": diagnosis.status,
+        "hypotheses": [
+            {
+                "cause": h.cause,
+                "probability": h.probability,
+                "for": [str(text) for text in h.evidence_for],
+                "against": [str(text) for text in h.evidence_against],
+                "test": str(h.test),
+            }
+            for h in diagnosis.hypotheses
+        ],
+        "findings": [_finding(finding) for finding in diagnosis.findings],
+        "checks": [
+            {"code": o.check.code, "name": o.check.name, "verdict": o.word, "reason": str(o.reason)}
+            for o in diagnosis.outcomes
+        ],
+        "curve": _curve(writer, exam),
+        "forecast": _forecast(writer, diagnosis),
+        "prescription": _prescription(writer, diagnosis),
+    }
+    body["unknown"] = dict(sorted(writer.unknown.items()))
+    return body
+
+
+def _source(source: Source) -> dict[str, Any]:
+    return {"file": source.file, "line": source.line, "text": source.text or source.formula}
+
+
+def _places(quantity: Quantity[Any]) -> str | None:
+    return quantity.source.place if isinstance(quantity, Known) else None
+
+
+def _run(w: _Writer, exam: Examination) -> dict[str, Any]:
+    run, recipe, a = exam.run, exam.run.recipe, exam.run.recipe.architecture
+    count = exam.parameter_count
+    vocab, bias, _proved = exam.vocab_and_bias
+
+    def part(name: str) -> Quantity[int]:
+        return count if isinstance(count, Unknown) else Known(getattr(count.value, name), count.source)
+
+    claimed = exam.parameters_claimed
+    logged = run.logged.parameters
+    parameters = w.group(
+        "run.parameters",
+        total=part("total"),
+        embedding=part("embedding"),
+        position=part("position"),
+        non_embedding=part("non_embedding"),
+        without_position=part("without_position"),
+        claimed=claimed if isinstance(claimed, Unknown) else Known(claimed.value.value, claimed.source),
+        logged=logged if isinstance(logged, Unknown) else Known(sum(logged.value) / 2, logged.source),
+    )
+    parameters["logged_convention"] = "total without the position table (nanoGPT get_num_params), rounded to 0.01M"
+    mfu_logged = exam.mfu_logged
+    throughput = w.group(
+        "run.throughput",
+        step_time_s=exam.step_time_s,
+        tokens_per_s=exam.tokens_per_s,
+        flops_per_token=exam.flops_per_token,
+        flops_per_s=exam.flops_per_s,
+        mfu=exam.mfu,
+        mfu_logged=mfu_logged,
+        mfu_logged_peak_flops_per_s=mfu_logged
+        if isinstance(mfu_logged, Unknown)
+        else Known(A100_PEAK_FLOPS_PER_S, mfu_logged.source),
+    )
+    return {
+        "name": run.name,
+        "dialect": run.dialect,
+        "sources": list(run.sources),
+        "steps": w.group(
+            "run.steps",
+            first=exam.first_step,
+            last=exam.last_step,
+            planned=recipe.max_steps,
+            logged=Known(
+                max((len(s) for s in run.series), default=0), Source("derived", formula="points of the longest series")
+            ),
+        ),
+        "architecture": w.group(
+            "run.architecture",
+            family=a.family,
+            n_layer=a.n_layer,
+            n_head=a.n_head,
+            n_kv_head=a.n_kv_head,
+            d_model=a.d_model,
+            d_ff=a.d_ff,
+            vocab_size=vocab,
+            context=a.context,
+            tied=a.tied,
+            bias=bias,
+        ),
+        "parameters": parameters,
+        "budget": w.group(
+            "run.budget",
+            tokens_per_step=exam.tokens_per_step,
+            tokens_seen=exam.tokens_seen,
+            tokens_planned=exam.tokens_planned,
+            dataset_tokens=run.data.train_tokens,
+            val_tokens=run.data.val_tokens,
+            epochs=exam.epochs,
+            tokens_per_parameter=exam.tokens_per_parameter,
+            chinchilla_ratio=exam.chinchilla_ratio,
+        ),
+        "hardware": w.group(
+            "run.hardware",
+            name=exam.gpu_name if isinstance(exam.gpu, Unknown) else Known(exam.gpu.value.name, exam.gpu.source),
+            count=exam.processes,
+            peak_flops_per_s=exam.peak_flops_per_s,
+            memory_bytes=exam.memory_limit_bytes,
+        ),
+        "recipe": w.group(
+            "run.recipe",
+            batch_size=recipe.batch_size,
+            gradient_accumulation_steps=recipe.gradient_accumulation_steps,
+            world_size=exam.processes,
+            optimizer=recipe.optimizer,
+            learning_rate=recipe.learning_rate,
+            min_lr=recipe.min_lr,
+            warmup_steps=recipe.warmup_steps,
+            decay_steps=recipe.decay_steps,
+            schedule=recipe.schedule,
+            weight_decay=recipe.weight_decay,
+            beta1=recipe.beta1,
+            beta2=recipe.beta2,
+            grad_clip=recipe.grad_clip,
+            dropout=recipe.dropout,
+            dtype=exam.dtype,
+            compile=recipe.compile,
+        ),
+        "places": {
+            name: _places(getattr(owner, name))
+            for owner, names in (
+                (a, ("n_layer", "n_head", "d_model", "context", "bias")),
+                (
+                    recipe,
+                    (
+                        "batch_size",
+                        "gradient_accumulation_steps",
+                        "learning_rate",
+                        "min_lr",
+                        "warmup_steps",
+                        "decay_steps",
+                        "max_steps",
+                        "weight_decay",
+                        "beta1",
+                        "beta2",
+                        "grad_clip",
+                        "dropout",
+                        "dtype",
+                        "compile",
+                    ),
+                ),
+            )
+            for name in names
+        },
+        "series": [_series(series) for series in run.series],
+        "throughput": throughput,
+    }
+
+
+def _series(series: Series) -> dict[str, Any]:
+    finite = [i for i, value in enumerate(series.values) if math.isfinite(value)]
+    lowest = min(finite, key=lambda i: series.values[i], default=None)
+
+    def point(index: int | None) -> dict[str, Any]:
+        if index is None:
+            return {"step": None, "value": None}
+        return {"step": series.steps[index], "value": _plain(series.values[index])}
+
+    return {
+        "name": series.name,
+        "split": series.split,
+        "mode": series.mode,
+        "unit": series.unit,
+        "window": series.window,
+        "points": len(series),
+        "first": point(0),
+        "last": point(len(series) - 1),
+        "min": point(lowest),
+        "non_finite": len(series) - len(finite),
+        "source": f"{series.file}:{series.lines[0]}",
+    }
+
+
+def _finding(f: Finding) -> dict[str, Any]:
+    return {
+        "code": f.code,
+        "name": f.name,
+        "title": f.title,
+        "severity": f.severity,
+        "message": str(f.message),
+        "meaning": str(f.meaning),
+        "action": str(f.action),
+        "evidence": [_source(source) for source in f.evidence],
+        "numbers": _plain(f.numbers),
+        "effect": {"unit": f.effect.unit, "value": f.effect.value, "low": f.effect.low, "high": f.effect.high},
+        "edits": [_edit(edit) for edit in f.edits],
+    }
+
+
+def _edit(edit: Edit) -> dict[str, Any]:
+    return {"key": edit.key, "from": edit.before, "to": edit.after, "why": str(edit.why), "safety": edit.safety}
+
+
+def _band(path: str, w: _Writer, band: Quantity[Band]) -> dict[str, Any]:
+    low, high = ("loss_low", "loss_high") if path.endswith("loss") else ("floor_low", "floor_high")
+    middle = low.removesuffix("_low")
+    if isinstance(band, Unknown):
+        return {name: w.put(f"{path.rpartition('.')[0]}.{name}", band) for name in (low, middle, high)}
+    return {low: band.value.low, middle: band.value.value, high: band.value.high}
+
+
+def _curve(w: _Writer, exam: Examination) -> dict[str, Any]:
+    """The statistics behind the verdict (beyond the contract's minimum)."""
+    slope, noise, gap, dropout = exam.slope, exam.noise, exam.gap, exam.dropout_cost
+    rate = exam.learning_rate_at(exam.last_step.value) if isinstance(exam.last_step, Known) else exam.last_step
+
+    def pick(quantity: Quantity[Any], name: str) -> Quantity[Any]:
+        return quantity if isinstance(quantity, Unknown) else Known(getattr(quantity.value, name), quantity.source)
+
+    return w.group(
+        "curve",
+        slope_nats_per_efold=pick(slope, "value"),
+        slope_low=pick(slope, "low"),
+        slope_high=pick(slope, "high"),
+        slope_points=pick(slope, "points"),
+        noise_sd=pick(noise, "sd"),
+        learning_rate_at_last_step=rate,
+        learning_rate_share=exam.learning_rate_share,
+        val_minus_train=pick(gap, "mean"),
+        val_minus_train_standard_error=pick(gap, "standard_error"),
+        val_below_train=pick(gap, "below"),
+        val_train_evaluations=pick(gap, "evaluations"),
+        dropout_cost=pick(dropout, "value"),
+        dropout_cost_standard_error=pick(dropout, "standard_error"),
+        expected_loss_low=pick(exam.expected_loss, "low"),
+        expected_loss=pick(exam.expected_loss, "value"),
+        expected_loss_high=pick(exam.expected_loss, "high"),
+    )
+
+
+def _forecast(w: _Writer, diagnosis: Diagnosis) -> dict[str, Any]:
+    forecast = diagnosis.forecast
+    loss: Quantity[Band] = forecast if isinstance(forecast, Unknown) else Known(forecast.value.loss, forecast.source)
+    step: Quantity[int] = (
+        forecast if isinstance(forecast, Unknown) else Known(forecast.value.final_step, forecast.source)
+    )
+    basis: Quantity[str] = (
+        forecast if isinstance(forecast, Unknown) else Known(str(forecast.value.basis), forecast.source)
+    )
+    return (
+        {"final_step": w.put("forecast.final_step", step)}
+        | _band("forecast.loss", w, loss)
+        | _band("forecast.floor", w, diagnosis.examination.floor)
+        | {"basis": w.put("forecast.basis", basis)}
+    )
+
+
+def _memory(memory: MemoryEstimate) -> dict[str, Any]:
+    return {"total_bytes": memory.total, "parts": memory.parts()}
+
+
+def _prescription(w: _Writer, diagnosis: Diagnosis) -> dict[str, Any]:
+    p = diagnosis.prescription
+    fit, resume = value_of(p.fit), value_of(p.resume)
+    for name in ("micro_batch", "gradient_accumulation_steps", "memory", "refused"):
+        if isinstance(p.fit, Unknown):
+            w.unknown[f"prescription.{name}"] = p.fit.reason
+    if fit is not None and fit.refused is None:
+        w.unknown["prescription.refused"] = "the next larger micro-batch fits too, or there is none"
+    if isinstance(p.resume, Unknown):
+        w.unknown["prescription.resume"] = p.resume.reason
+    if not p.expected:
+        w.unknown["prescription.expected"] = p.expected_reason
+    refused = fit.refused if fit is not None else None
+    expected = [
+        {"step": e.step, "loss_low": e.band.low, "loss": e.band.value, "loss_high": e.band.high, "basis": e.basis}
+        for e in p.expected
+    ]
+    return {
+        "edits": [_edit(edit) for edit in p.edits],
+        "micro_batch": fit.micro_batch if fit else None,
+        "gradient_accumulation_steps": fit.gradient_accumulation_steps if fit else None,
+        "tokens_per_step": w.put("prescription.tokens_per_step", p.tokens_per_step),
+        "memory": _memory(fit.memory) | {"limit_bytes": fit.limit_bytes} if fit else None,
+        "refused": {
+            "micro_batch": refused.micro_batch,
+            "gradient_accumulation_steps": refused.gradient_accumulation_steps,
+            "reason": str(refused.reason),
+            **_memory(refused.memory),
+        }
+        if refused
+        else None,
+        "hours": w.put("prescription.hours", p.hours),
+        "resume": {
+            "possible": resume.possible,
+            "why": str(resume.why),
+            "tensors": [
+                {"name": c.name, "from": list(c.before) if c.before else None, "to": list(c.after) if c.after else None}
+                for c in resume.changes
+            ],
+        }
+        if resume
+        else None,
+        "expected": expected[-1] if expected else None,
+        "expected_at": expected,
+    }
