@@ -130,7 +130,13 @@ def _read_and_diagnose(arguments: argparse.Namespace) -> tuple[object, str]:
         for part in (f"--{name.replace('_', '-')}", value)
     ]
     run = read(*arguments.paths, given=given)
-    return diagnose(run, expect_at=arguments.expect_at), shlex.join([*arguments.paths, *options]).replace("'", '"')
+    return diagnose(run, expect_at=arguments.expect_at), _quoted([*arguments.paths, *options])
+
+
+def _quoted(parts: Sequence[str]) -> str:
+    """Return arguments as a shell takes them, in double quotes where that is safe and reads better."""
+    text = shlex.join(parts)
+    return text if any(mark in text for mark in '"$`\\!') else text.replace("'", '"')
 
 
 def _diagnose(arguments: argparse.Namespace) -> int:

@@ -236,7 +236,11 @@ def _status_sentence(
 
 def _too_short(exam: Examination, named: str) -> Prose:
     if isinstance(exam.last_step, Unknown):
-        return say("Nothing has run yet{named}: this is what would be trained.", named=named.replace("and", "but", 1))
+        return say(
+            "Nothing has run yet{named}: this is what would be trained.{cost}",
+            named=named.replace("and", "but", 1),
+            cost=_cost(exam),
+        )
     series = exam.run.get("val_loss") or exam.run.get("train_loss_eval")
     count = len(series) if series is not None else 0
     head = "Not the model you named, and w" if named else "W"
@@ -251,6 +255,23 @@ def _too_short(exam: Examination, named: str) -> Prose:
             ask=str(ask),
         )
     return say("{head}hether it is flat cannot be told yet{ask}.", head=head, ask=str(ask))
+
+
+def _cost(exam: Examination) -> str:
+    """Return what a run that has not started would cost, and whether a step fits."""
+    hours, memory, limit = (
+        value_of(exam.hours_for(exam.shape)),
+        value_of(exam.memory),
+        value_of(exam.memory_limit_bytes),
+    )
+    parts = []
+    if hours is not None and isinstance(exam.gpu, Known):
+        span = f"{hours.low:.0f} to {hours.high:.0f}" if hours.high - hours.low >= 1 else f"{hours.value:.1f}"
+        parts.append(f"it would take {span} hours on {exam.gpu.value.name}")
+    if memory is not None and limit is not None:
+        parts.append(f"a step needs {memory.total / 2**30:.1f} of {limit / 2**30:.1f} GiB")
+    text = "; ".join(parts)
+    return f" {text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _forecast(exam: Examination, findings: dict[str, Finding]) -> Quantity[Forecast]:

@@ -224,7 +224,11 @@ def _symptoms(exam: Examination, findings: Mapping[str, Finding], scales: _Scale
         if value_of(exam.dtype) == "float16":
             scales.add(say("float16"), numerics=1.0)
     if (finding := findings.get("NUM003")) is not None:
-        scales.add(finding.message, defect=2.0 if finding.severity == "error" else 1.0)
+        scales.add(
+            finding.message,
+            defect=4.0 if finding.severity == "error" else 1.0,
+            none=-3.0 if finding.severity == "error" else -0.5,
+        )
     if (finding := findings.get("REG004")) is not None:
         scales.add(finding.message, data_shift=0.5)
         scales.add(

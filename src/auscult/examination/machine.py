@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cached_property
 
 from ..facts import flops as flops_facts
 from ..facts.memory import MemoryEstimate, estimate_training_memory
 from ..facts.parameters import ParameterCount
-from ..facts.throughput import StepTimes, processes_from_mfu, separate_step_times, undisturbed_mfu
+from ..facts.scaling import Band
+from ..facts.throughput import StepTimes, attainable_mfu, processes_from_mfu, separate_step_times, undisturbed_mfu
 from ..hardware import Gpu, find_gpu, suggest
-from ..run import Known, Quantity, Source, Unknown, derive, known
+from ..run import Known, Quantity, Source, Unknown, derive, known, value_of
 from .budget import BudgetFacts
 from .model import Shape
 
@@ -226,6 +228,42 @@ class MachineFacts(BudgetFacts):
             rate=self.tokens_per_s,
             flops=self.flops_per_token,
         )
+
+    def hours_for(self, shape: Quantity[Shape]) -> Quantity[Band]:
+        """The hours that all planned tokens take in a model of some shape on this machine [h].
+
+        At the FLOP/s that the run achieves where the log shows it; otherwise between the ends of what public runs reach
+        on such a card.
+        """
+
+        def total(shape: Shape, tokens: int) -> float:
+            per_token = flops_facts.flops_per_token(
+                params_without_position=shape.parameters.without_position,
+                n_layer=shape.n_layer,
+                d_model=shape.d_model,
+                context=shape.context,
+            )
+            return float(per_token) * tokens
+
+        flops = derive("FLOPs of all planned tokens", total, shape=shape, tokens=self.tokens_planned)
+        if isinstance(self.flops_per_s, Known):
+            return derive(
+                "FLOPs of all planned tokens / FLOP/s achieved now",
+                lambda flops, rate: Band(*(3 * (flops / rate / 3600,))),
+                flops=flops,
+                rate=self.flops_per_s,
+            )
+        if isinstance(self.gpu, Unknown):
+            return self.gpu
+        low, high = attainable_mfu(self.gpu.value.name)
+        cards = value_of(self.run.machine.gpu_count) or 1
+
+        def span(flops: float, peak: float) -> Band:
+            ideal = flops / (peak * cards) / 3600
+            return Band(ideal / high, ideal / math.sqrt(low * high), ideal / low)
+
+        formula = f"FLOPs of all planned tokens at {100 * low:.0f} to {100 * high:.0f} % of the peak of {cards} card{'s' if cards > 1 else ''}"
+        return derive(formula, span, flops=flops, peak=self.peak_flops_per_s)
 
     @cached_property
     def mfu(self) -> Quantity[float]:

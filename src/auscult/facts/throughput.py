@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-__all__ = ["StepTimes", "processes_from_mfu", "separate_step_times", "undisturbed_mfu"]
+__all__ = ["StepTimes", "attainable_mfu", "processes_from_mfu", "separate_step_times", "undisturbed_mfu"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +117,38 @@ def processes_from_mfu(
     1.001
     """
     return flops_per_token * tokens_per_step / (step_time_s * peak_flops_per_s * mfu_logged)
+
+
+_ATTAINABLE = (
+    (("a100", "a800"), (0.37, 0.59)),
+    (("h100", "h200", "h800", "gh200"), (0.33, 0.46)),
+    (("rtx 30", "rtx 40", "rtx 50"), (0.55, 0.80)),
+)
+_ATTAINABLE_ELSEWHERE = (0.25, 0.60)
+
+
+def attainable_mfu(card: str) -> tuple[float, float]:
+    """Return the range of MFU that public training runs of this kind reach on a card (fractions of its own peak).
+
+    Parameters
+    ----------
+    card : str
+        Its name in the table.
+
+    Notes
+    -----
+    A prior, not a prediction: compiled PyTorch, flash attention, one card to one node. Elsewhere than on the cards
+    named, a wide range is returned.
+
+    References
+    ----------
+    Public measurements collected in measured_runs.csv (MosaicML, litgpt, nanoGPT, nanochat): A100 37-59 %, H100 33-46 %,
+    GeForce 55-80 % (planners.md §2).
+
+    Examples
+    --------
+    >>> attainable_mfu("RTX 4070")
+    (0.55, 0.8)
+    """
+    name = card.lower()
+    return next((span for keys, span in _ATTAINABLE if any(key in name for key in keys)), _ATTAINABLE_ELSEWHERE)

@@ -11,8 +11,6 @@ from ..checks.base import Edit, Finding
 from ..errors import UsageError
 from ..examination import ANNEALED_BELOW, Examination, Shape
 from ..facts.claims import Claim
-from ..facts.flops import flops_per_token
-from ..facts.parameters import count_gpt2
 from ..facts.scaling import Band, anchored_loss
 from ..prose import say
 from ..readers import reread_config
@@ -57,8 +55,8 @@ class Prescription:
         Micro-batch × accumulation and its memory by part.
     tokens_per_step : Known or Unknown int
         As now, exactly.
-    hours : Known or Unknown float
-        For all planned steps, at the FLOP/s the present run achieves.
+    hours : Known or Unknown Band
+        For all planned steps: at the FLOP/s the present run achieves, or between the ends of what such cards reach.
     resume : Known or Unknown Resume
         Whether a checkpoint can go on.
     expected : tuple of Expectation
@@ -70,7 +68,7 @@ class Prescription:
     edits: tuple[Edit, ...]
     fit: Quantity[Fit]
     tokens_per_step: Quantity[int]
-    hours: Quantity[float]
+    hours: Quantity[Band]
     resume: Quantity[Resume]
     expected: tuple[Expectation, ...]
     expected_reason: str = ""
@@ -99,7 +97,7 @@ def prescribe(exam: Examination, findings: Sequence[Finding], *, expect_at: int 
         edits += _batch_edits(exam, fit.value)
     resume = derive("tensor shapes before and after", can_resume, before=exam.shape, after=shape)
     expected, reason = _expect(exam, shape, edits, expect_at)
-    return Prescription(edits, fit, exam.tokens_per_step, _hours(exam, shape), resume, expected, reason)
+    return Prescription(edits, fit, exam.tokens_per_step, exam.hours_for(shape), resume, expected, reason)
 
 
 def _collect(findings: Sequence[Finding]) -> tuple[Edit, ...]:
@@ -130,26 +128,6 @@ def _batch_edits(exam: Examination, fit: Fit) -> tuple[Edit, ...]:
     return (
         Edit("batch_size", batch, fit.micro_batch, why, "safe"),
         Edit("gradient_accumulation_steps", steps, fit.gradient_accumulation_steps, why, "safe"),
-    )
-
-
-def _hours(exam: Examination, shape: Quantity[Shape]) -> Quantity[float]:
-    def hours(shape: Shape, tokens: int, rate: float) -> float:
-        count = shape.parameters
-        flops = flops_per_token(
-            params_without_position=count.without_position,
-            n_layer=shape.n_layer,
-            d_model=shape.d_model,
-            context=shape.context,
-        )
-        return flops * tokens / rate / 3600
-
-    return derive(
-        "FLOPs of all planned tokens / FLOP/s achieved now",
-        hours,
-        shape=shape,
-        tokens=exam.tokens_planned,
-        rate=exam.flops_per_s,
     )
 
 

@@ -53,6 +53,10 @@ def read(*paths: str | os.PathLike[str], given: Given | None = None) -> Run:
             _discover(root, configs, logs, settings)
         else:
             _classify(root, configs, logs, settings)
+    for root in roots:
+        beside = root.parent / SETTINGS_FILE
+        if not settings and not root.is_dir() and beside.is_file():
+            settings.append((SETTINGS_FILE, beside))
     overrides = [file for file, _path, text in configs if not nanogpt.is_training_script(text)]
     for kind, files in (("configs", overrides), ("logs", [file for file, _path in logs])):
         if len(files) > 1:

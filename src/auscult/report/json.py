@@ -372,7 +372,13 @@ def _prescription(w: _Writer, diagnosis: Diagnosis) -> dict[str, Any]:
         }
         if refused
         else None,
-        "hours": w.put("prescription.hours", p.hours),
+        **{
+            name: w.put(
+                f"prescription.{name}",
+                p.hours if isinstance(p.hours, Unknown) else Known(getattr(p.hours.value, attribute), p.hours.source),
+            )
+            for name, attribute in (("hours", "value"), ("hours_low", "low"), ("hours_high", "high"))
+        },
         "resume": {
             "possible": resume.possible,
             "why": str(resume.why),

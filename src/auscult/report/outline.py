@@ -10,6 +10,7 @@ from pathlib import PurePath
 
 from ..checks.base import Clear, Finding
 from ..diagnosis import Diagnosis
+from ..facts.scaling import Band
 from ..prose import si
 from ..run import Known, Quantity, Series, Source, Unknown, value_of
 
@@ -105,6 +106,15 @@ def _days(hours: float) -> str:
     return (
         f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
     )
+
+
+def _span(hours: Band) -> str:
+    """Return hours as one figure, or as a range where they are not measured."""
+    if hours.high - hours.low < 0.01 * hours.high:
+        return _days(hours.value)
+    low, unit = _days(hours.low).split(" ")
+    high, unit_high = _days(hours.high).split(" ")
+    return f"{low}–{high} {unit}" if unit == unit_high else f"{low} {unit}–{high} {unit_high}"
 
 
 def worth(finding: Finding) -> str:
@@ -205,14 +215,19 @@ def _prescription(d: Diagnosis) -> tuple[str, ...]:
     if batch is not None:
         parts.append(f"batch_size {batch} × gradient_accumulation_steps {steps}")
         facts.append(f"{value_of(p.tokens_per_step) or 0:,} tokens a step, as now")
-    lines.append(" · ".join(parts) if parts else "nothing to change in the recipe")
+    if parts:
+        lines.append(" · ".join(parts))
+    elif isinstance(exam.shape, Known):
+        lines.append("nothing to change in the recipe")
+    else:
+        lines.append(f"unknown: {exam.shape.reason.partition(': ')[2] or exam.shape.reason}")
     if isinstance(p.fit, Known):
         facts.append(f"{p.fit.value.memory.total / 2**30:.1f} of {p.fit.value.limit_bytes / 2**30:.1f} GiB")
     if isinstance(p.hours, Known) and isinstance(d.run.recipe.max_steps, Known):
-        facts.append(f"{_days(p.hours.value)} for {d.run.recipe.max_steps.value:,} steps")
+        facts.append(f"{_span(p.hours.value)} for {d.run.recipe.max_steps.value:,} steps")
     if facts:
         lines.append(" · ".join(facts))
-    if isinstance(p.resume, Known) and p.edits:
+    if isinstance(p.resume, Known) and p.edits and d.run.series:
         resume = p.resume.value
         lines.append(
             "a checkpoint can be resumed"
@@ -395,7 +410,7 @@ def _memory(d: Diagnosis) -> Section | None:
 
 def _resume(d: Diagnosis) -> Section | None:
     resume = value_of(d.prescription.resume)
-    if resume is None or resume.possible or not d.prescription.edits:
+    if resume is None or resume.possible or not d.prescription.edits or not d.run.series:
         return None
     groups: dict[tuple[str, str, str], list[str]] = {}
     for change in resume.changes:

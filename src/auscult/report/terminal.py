@@ -22,6 +22,8 @@ __all__ = ["FIRST_SCREEN_LINES", "make_console", "render_terminal"]
 FIRST_SCREEN_LINES = 25
 PIPED_WIDTH = 100
 MAX_WIDTH = 120
+ROOMY_WIDTH = 76
+"""Below it, places and notes give way to what is said."""
 _EVIDENCE = re.compile(r"\S+:\d+  ")
 _CURVE_ROWS = 3
 _COLOURS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
@@ -107,14 +109,14 @@ def _rows(first: Screen, width: int, room: int) -> list[Text]:
         return [Text(" nothing found", style="green")]
     shown = first.rows if len(first.rows) + 1 <= room else first.rows[: max(room - 2, 2)]
     worth_width = max(10, *(len(row.worth) for row in shown))
-    place_width = min(max((len(row.place) for row in shown), default=0), 30)
-    body = max(width - worth_width - place_width - 14, 20)
+    place_width = min(max((len(row.place) for row in shown), default=0), 30) if width >= ROOMY_WIDTH else 0
+    body = max(width - worth_width - 11 - (place_width + 2 if place_width else 0), 12)
     lines = [Text(f" {'worth':<{worth_width}}  finding", style="dim")]
     for row in shown:
         headline = row.headline if len(row.headline) <= body else row.headline[: body - 1] + "…"
-        place = row.place if len(row.place) <= place_width else "…" + row.place[-(place_width - 1) :]
+        place = row.place if len(row.place) <= place_width else "…" + row.place[len(row.place) - place_width + 1 :]
         line = Text(f" {row.worth:<{worth_width}}  ") + Text(f"{row.code}  ", style=_COLOURS[row.severity])
-        line += Text(f"{headline:<{body}}  " if place else headline) + Text(place, style="dim")
+        line += Text(f"{headline:<{body}}  ") + Text(place, style="dim") if place_width else Text(headline)
         lines.append(line)
     if len(shown) < len(first.rows):
         lines.append(Text(f" and {len(first.rows) - len(shown)} more below", style="dim"))
@@ -126,17 +128,16 @@ def _curve(curve: Curve, width: int) -> list[Text]:
         return [Text(f"   {curve.label}  {curve.notes[0]}")]
     top, bottom = max(curve.values), min(curve.values)
     gutter = max(len(curve.label) + 8, 16)
-    notes = max((len(note) for note in curve.notes), default=0)
-    columns = max(min(48, width - gutter - notes - 6), 12)
+    notes = list(curve.notes)
+    beside = max(map(len, notes)) + 2 if width >= ROOMY_WIDTH else 0
+    columns = max(min(48, width - gutter - beside - 4), 8)
     drawn = braille_curve(curve.steps, curve.values, width=columns, height=_CURVE_ROWS)
     labels = [f"{curve.label} {top:6.2f}", "log steps", f"{bottom:6.2f}"]
     lines = []
     for index, row in enumerate(drawn):
-        note = curve.notes[index] if index < len(curve.notes) else ""
-        lines.append(
-            Text(f"{labels[index]:>{gutter}} ┃", style="dim") + Text(row, style="cyan") + Text(f"  {note}".rstrip())
-        )
-    return lines
+        note = f"  {notes.pop(0)}" if beside and notes else ""
+        lines.append(Text(f"{labels[index]:>{gutter}} ┃", style="dim") + Text(row, style="cyan") + Text(note))
+    return lines + [Text(" ") + line for note in notes for line in _wrap(Text(note), width - 2)]
 
 
 def _block(console: Console, block: Block) -> None:

@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import math
 
-from ...examination import Examination, Shape
+from ...examination import Examination
 from ...prose import say
 from ...run import Known, value_of
-from ..base import Clear, Found, NotApplicable, Verdict, check
+from ..base import CannotTell, Clear, Found, NotApplicable, Verdict, check
 
 ABOVE_NATS = 0.5
 """nanoGPT's own init starts 0.05 to 0.25 above ln V (tied embeddings); half a nat above is not that."""
 BROKEN_NATS = 2.0
+MAX_PLAUSIBLE_NATS = 15.0
+"""ln of three million: no tokenizer has a larger vocabulary."""
 
 
 @check("NUM003", "The loss at initialisation is not that of a fresh model", "warning")
-def initial_loss_off(exam: Examination, initial_loss: Known[float], shape: Known[Shape]) -> Verdict:
+def initial_loss_off(exam: Examination, initial_loss: Known[float]) -> Verdict:
     """
     What it looks for
     -----------------
@@ -39,27 +41,27 @@ def initial_loss_off(exam: Examination, initial_loss: Known[float], shape: Known
     init = value_of(exam.run.recipe.init_from)
     if init is not None and init != "scratch":
         return NotApplicable(say("the model starts from {init!r}", init=init))
-    expected = math.log(shape.value.vocab_size)
-    difference = initial_loss.value - expected
-    if abs(difference) <= ABOVE_NATS:
-        return Clear(
+    vocab = value_of(exam.vocab_and_bias[0])
+    if vocab is None and initial_loss.value <= MAX_PLAUSIBLE_NATS:
+        return CannotTell(
             say(
-                "{loss:.2f} at step 0; ln {vocab:count} = {expected:.2f}",
+                "needs vocab_size: the loss starts at {loss:.2f}, that of about {guess:.0f} tokens",
                 loss=initial_loss.value,
-                vocab=shape.value.vocab_size,
-                expected=expected,
+                guess=math.exp(initial_loss.value),
             )
         )
+    expected = math.log(vocab) if vocab is not None else MAX_PLAUSIBLE_NATS
+    difference = initial_loss.value - expected
+    told = (
+        say("ln {vocab:count} = {expected:.2f}", vocab=vocab, expected=expected)
+        if vocab is not None
+        else say("no vocabulary starts above {expected:.1f}", expected=expected)
+    )
+    if abs(difference) <= ABOVE_NATS:
+        return Clear(say("{loss:.2f} at step 0; {told}", loss=initial_loss.value, told=str(told)))
     return Found(
-        headline=say(
-            "the loss starts at {loss:.2f}; ln V is {expected:.2f}", loss=initial_loss.value, expected=expected
-        ),
-        message=say(
-            "the loss starts at {loss:.2f}; ln {vocab:count} = {expected:.2f}",
-            loss=initial_loss.value,
-            vocab=shape.value.vocab_size,
-            expected=expected,
-        ),
+        headline=say("the loss starts at {loss:.2f}; {told}", loss=initial_loss.value, told=str(told)),
+        message=say("the loss starts at {loss:.2f}; {told}", loss=initial_loss.value, told=str(told)),
         meaning=say("initialisation or the loss itself is broken")
         if difference > 0
         else say("the model is not fresh, or the vocabulary is another"),
@@ -67,6 +69,6 @@ def initial_loss_off(exam: Examination, initial_loss: Known[float], shape: Known
         if difference > 0
         else say("check init_from and the vocabulary"),
         evidence=(initial_loss.source,),
-        numbers={"initial_loss": initial_loss.value, "ln_vocab": expected},
+        numbers={"initial_loss": initial_loss.value, "expected": expected, "vocab_size": vocab},
         severity="error" if difference > BROKEN_NATS else None,
     )
