@@ -25,6 +25,7 @@ unit: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/generate_docs.py
+	$(BIN)/python scripts/first_screen.py
 
 lock: $(VENV)/.dev
 	$(BIN)/python -m pip freeze --exclude-editable | sed "s|+cpu$$||" > requirements.lock

@@ -6,6 +6,7 @@ kept, a catalogue can translate it and a locale can format its numbers without a
 
 from __future__ import annotations
 
+import math
 import string
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,8 @@ def si(value: float, digits: int = 3) -> str:
     >>> si(40_953_216), si(10_485_760_000, 4), si(512), si(125_000_000)
     ('41M', '10.49B', '512', '125M')
     """
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "−∞" if value < 0 else "NaN"
     for factor, suffix in _SI:
         if abs(value) >= factor:
             scaled = value / factor

@@ -24,12 +24,12 @@ def test_the_first_cases_flops() -> None:
 def test_flops_equal_torchs_counter(n_layer: int, d_model: int, context: int) -> None:
     """Forward and backward counted by torch equal 6·N_matmul + 12·L·d·T exactly, and our figure to 1 %.
 
-    By hand, with C = d_model, L layers, V vocabulary, T context. Multiplying one token by a matrix of n weights takes 2n
-    FLOPs forward and 4n backward (the gradients of input and of weight), so 6n. The matrices are c_attn 3C², c_proj C²,
-    c_fc 4C² and c_proj 4C² in each layer, and the head VC, which is tied to the token table but multiplies all the same:
-    N_matmul = 12LC² + VC. Looking up wte and wpe multiplies nothing. Attention scores and their product with the values
-    take 2·2·T·C forward per token and layer when nothing is skipped for causality, three times that with the backward:
-    12·L·C·T in all. The counter ignores norms and biases; N counts their parameters, which is the 1 %.
+    By hand, with C = d_model, L layers, V vocabulary, T context. Multiplying one token by a matrix of n weights takes
+    2n FLOPs forward and 4n backward (the gradients of input and of weight), so 6n. The matrices are c_attn 3C²,
+    c_proj C², c_fc 4C² and c_proj 4C² in each layer, and the head VC, which is tied to the token table but multiplies
+    all the same: N_matmul = 12LC² + VC. Looking up wte and wpe multiplies nothing. Attention scores and their product
+    with the values take 2·2·T·C forward per token and layer when nothing is skipped for causality, three times that
+    with the backward: 12·L·C·T in all. The counter ignores norms and biases; N counts their parameters: the 1 %.
     """
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")

@@ -1,4 +1,4 @@
-"""Parameter counts against two oracles: transformers' GPT-2, and nanoGPT's published parameter list in torch modules."""
+"""Parameter counts against two oracles: transformers' GPT-2, and nanoGPT's parameter list in torch modules."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_counts_equal_the_module_tree(n_layer: int, d_model: int, vocab_size: in
 def test_tensor_shapes_equal_the_state_dict(
     n_layer: int, d_model: int, vocab_size: int, context: int, bias: bool
 ) -> None:
-    """Names, shapes and number of tensors equal the module tree's state_dict without lm_head, and add up to the total."""
+    """Names, shapes and number of tensors equal the state_dict without lm_head, and add up to the total."""
     state = nanogpt_module(n_layer, d_model, vocab_size, context, bias).state_dict()
     expected = {name: tuple(t.shape) for name, t in state.items() if not name.startswith("lm_head")}
     shapes = tensor_shapes(n_layer=n_layer, d_model=d_model, vocab_size=vocab_size, context=context, bias=bias)

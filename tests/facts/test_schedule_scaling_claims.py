@@ -129,7 +129,8 @@ def test_optimal_tokens_range_spans_the_rule_of_twenty() -> None:
 
 TABLE_ANCHOR = Anchor("124M of science.md §3a", "fineweb", "gpt2", 124.44e6, 10.26e9, 3.272, True, "science.md §3a")
 """Total parameters, position table included: with N = 124.44M the four columns agree to the third decimal but for
-Muennighoff (3.674 for 3.67); with the 123.69M of ``anchors.csv`` they agree to 0.002, with block parameters (85M) not."""
+Muennighoff (3.674 for 3.67); with the 123.69M of ``anchors.csv`` they agree to 0.002; with block parameters, 85M,
+they are off by 0.08 to 0.10."""
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ Muennighoff (3.674 for 3.67); with the 123.69M of ``anchors.csv`` they agree to 
 )
 @pytest.mark.parametrize("anchor_parameters", [124.44e6, 123.69e6])
 def test_anchored_losses_of_the_published_table(name: str, loss: float, anchor_parameters: float) -> None:
-    """The anchored column of science.md §3a (40.56M on 7.6B tokens) is reproduced within 0.01, for either N of the anchor."""
+    """The anchored column of science.md §3a (40.56M on 7.6B tokens) is reproduced within 0.01, for either N."""
     law = next(law for law in LAWS if law.name == name)
     change = law.loss(40.56e6, 7.6e9) - law.loss(anchor_parameters, TABLE_ANCHOR.tokens)
     assert TABLE_ANCHOR.loss + change == pytest.approx(loss, abs=0.01)
@@ -154,7 +155,7 @@ def test_anchored_losses_of_the_published_table(name: str, loss: float, anchor_p
     ],
 )
 def test_raw_losses_of_the_published_table(name: str, raw: float, floor: float) -> None:
-    """The raw loss and floor of science.md §3a (40.56M, 7.6B tokens and unlimited tokens) are reproduced within 0.01."""
+    """The raw loss and floor of science.md §3a (40.56M, 7.6B and unlimited tokens) are reproduced within 0.01."""
     law = next(law for law in LAWS if law.name == name)
     assert law.loss(40.56e6, 7.6e9) == pytest.approx(raw, abs=0.01)
     assert law.loss(40.56e6, math.inf) == pytest.approx(floor, abs=0.01)
@@ -305,7 +306,7 @@ def test_nanogpts_own_batch_comment_holds() -> None:
 
 
 def test_nanogpts_own_batch_comment_is_stale_elsewhere() -> None:
-    """The same comment over another recipe is right arithmetic and a false claim: the run has 524,288 tokens per step."""
+    """The same comment over another recipe is right arithmetic and a false claim: a step has 524,288 tokens."""
     found = judged("# 12 batch size * 1024 block size * 5 gradaccum * 8 GPUs = 491,520")[0]
     assert (found.holds, found.actual) == (False, 524_288)
 
@@ -319,7 +320,7 @@ def test_nanogpts_own_title_claims_the_size_only() -> None:
 
 
 def test_nanogpts_own_token_budget_holds() -> None:
-    """ "tokens be 300B" is a claim about the run, true of 600,000 steps of 491,520."""
+    """The words "tokens be 300B" are a claim about the run, true of 600,000 steps of 491,520."""
     claim, holds = only("# this makes total number of tokens be 300B", GPT2_CASE)
     assert (claim.kind, claim.value, holds) == ("tokens", 300e9, True)
 
@@ -378,7 +379,7 @@ def test_false_products(text: str, actual: float) -> None:
 
 
 def test_right_products_of_a_stale_recipe() -> None:
-    """Right arithmetic about another batch is a false claim; a bare product that says nothing of the run is just true."""
+    """Right arithmetic about another batch is a false claim; a product that says nothing of the run is just true."""
     stale = judged("# 8 * 32 = 256 sequences")[0]
     assert (stale.holds, stale.actual) == (False, 512)
     assert only("# simulate 8 gpus: 5 * 8 = 40")[1] is True
@@ -484,10 +485,10 @@ def test_a_megabyte_of_comment_takes_bounded_time(unit: str) -> None:
     assert time.perf_counter() - start < 2
 
 
-@pytest.mark.parametrize("unit", ["1 ", "1 a * ", "1 * a a", "batch size ", "12345_"])
-def test_four_thousand_hostile_comments_take_bounded_time(unit: str) -> None:
-    """A config of 2 MB made of comments that almost match is judged in under ten seconds."""
-    comments = [comment("# " + (unit * 500)[:498])] * 4000
+@pytest.mark.parametrize("unit", ["1 ", "1 a * ", "1 * a a", "batch size ", "12345_", "1"])
+def test_hostile_comments_take_bounded_time(unit: str) -> None:
+    """Thirty comments that almost match take under 0.15 s: a config holds 8,000 of them, and must not take minutes."""
+    comments = [comment("# " + (unit * 500)[:498])] * 30
     start = time.perf_counter()
     judge(find_claims(comments), FIRST_CASE)
-    assert time.perf_counter() - start < 10
+    assert time.perf_counter() - start < 0.15

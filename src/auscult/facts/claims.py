@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..run import Comment, Source
@@ -12,22 +12,32 @@ from ..run import Comment, Source
 __all__ = ["Claim", "Judgement", "Yardstick", "find_claims", "judge"]
 
 _SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
-_NUMBER = r"(~|≈|about |around )?\s*(\d+(?:[.,]\d+)?)\s*([kKmMbBtT])"
-_PARAMETERS = re.compile(rf"{_NUMBER}(?:illion)?[\s-]*(?:total |non-embedding )?param(?:eter)?s?\b", re.I)
-_MODEL_SIZE = re.compile(r"(~)?GPT-?2[\s-]*\(?(\d+(?:\.\d+)?)([mMbB])\b")
+_DIGITS = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?"
+_NUMBER = rf"(~|≈|about |around )?[ \t]{{0,3}}(?<![\w.,])({_DIGITS})[ \t]{{0,3}}([kKmMbBtT])"
+_FLAGS = re.IGNORECASE | re.ASCII
+_PARAMETERS = re.compile(rf"{_NUMBER}(?:illion)?[\s-]{{0,3}}(?:total |non-embedding )?param(?:eter)?s?\b", _FLAGS)
+_MODEL_SIZE = re.compile(r"(~)?GPT-?2[ -]{0,3}\(?(\d+(?:\.\d+)?)([mMbB])\b", _FLAGS)
 _TOKENS = re.compile(
-    rf"{_NUMBER}(?:illion)?\s*tok(?:en)?s?\b\s*(/|per|seen|in total|total|overall|of training)?\s*(\w+)?", re.I
+    rf"{_NUMBER}(?:illion)?[ \t]{{0,3}}tok(?:en)?s?\b[ \t]{{0,3}}(/|per|seen|in total|total|overall|of training)?[ \t]{{0,3}}(\w+)?",
+    _FLAGS,
 )
-_TOKENS_BE = re.compile(rf"tokens\s*(?:be|is|are|=|:|will be)\s*{_NUMBER}(?:illion)?\b", re.I)
-_BATCH_BE = re.compile(rf"batch size\s*(?:be|is|are|=|:|of)\s*{_NUMBER}(?:illion)?\b", re.I)
-_PRODUCT = re.compile(
-    r"(\d[\d,_]*(?:\s{0,4}[A-Za-z_ ]{0,24}?\s{0,4}[*×]\s{0,4}\d[\d,_]*){1,6})\s{0,4}[A-Za-z_ ]{0,24}?=\s{0,4}(~)?(\d[\d,_]*)(?![\d.])\s{0,4}([A-Za-z]*)"
+_TOKENS_BE = re.compile(rf"tokens[ \t]{{0,3}}(?:be|is|are|=|:|will be)[ \t]{{0,3}}{_NUMBER}(?:illion)?\b", _FLAGS)
+_BATCH_BE = re.compile(rf"batch size[ \t]{{0,3}}(?:be|is|are|=|:|of)[ \t]{{0,3}}{_NUMBER}(?:illion)?\b", _FLAGS)
+_RESULT = re.compile(
+    rf"=[ \t]{{0,3}}(~|≈)?[ \t]{{0,3}}({_DIGITS}|\d[\d_]*)([kKmMbB]?)(?![\w.])[ \t]{{0,3}}([A-Za-z]*)", re.ASCII
 )
-_FACTOR = re.compile(r"\d[\d,_]*")
-_NAME_SIZE = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([mM])(?![A-Za-z0-9])")
+_FACTOR = re.compile(r"\d{1,3}(?:,\d{3})+|\d[\d_]*(?:\.\d+)?", re.ASCII)
+_WORD = re.compile(r"[A-Za-z_]+", re.ASCII)
+_NAME_SIZE = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([mM])(?![A-Za-z0-9])", re.ASCII)
+_COUNTED = ("", "seq", "sample", "example", "tok")
+"""What a product may count and still be judged; other units may hide a conversion ("1000 steps * 4 s = 67 min")."""
+_MAX_FACTORS = 8
+_MAX_WORDS = 5
+_MAX_LEFT = 200
 _STEP_WORDS = {"step", "iter", "iteration", "batch", "update"}
 _TOTAL_WORDS = {"seen", "in total", "total", "overall", "of training"}
 _MAX_COMMENT = 500
+_HAS_DIGIT = re.compile(r"\d", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +52,8 @@ class Claim:
         The number claimed.
     tolerance : float
         Relative error within which a person would still call it true.
-    factors : tuple of int
-        Of a product.
+    factors : tuple of int or float
+        Of a product, in the order written.
     unit : str
         What a product counts, as written (``sequences``, ``tokens`` or empty).
     text : str
@@ -61,7 +71,7 @@ class Claim:
     source: Source
     column: int
     end_column: int
-    factors: tuple[int, ...] = ()
+    factors: tuple[int | float, ...] = ()
     unit: str = ""
     from_name: bool = False
 
@@ -88,17 +98,73 @@ class Judgement:
     holds: bool | None
 
 
+def _plain(digits: str) -> str:
+    """Return digits with a decimal point and nothing else: "1,558" is 1558, "1,5" is 1.5."""
+    if re.fullmatch(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", digits, re.ASCII):
+        return digits.replace(",", "")
+    return digits.replace(",", ".").replace("_", "")
+
+
 def _value(digits: str, suffix: str) -> float:
-    return (
-        float(digits.replace(",", ".") if digits.count(",") == 1 else digits.replace(",", "")) * _SCALE[suffix.lower()]
-    )
+    return float(_plain(digits)) * _SCALE[suffix.lower()]
 
 
 def _tolerance(approximate: str | None, digits: str) -> float:
     """Return how far off a rounded number may be: half a unit of its last digit, or 10 % where it says "about"."""
-    decimals = len(digits.replace(",", ".").partition(".")[2])
-    half_unit = 0.5 * 10.0**-decimals / max(float(digits.replace(",", ".")), 1e-9)
-    return max(half_unit, 0.10 if approximate else 0.05)
+    return max(_half_unit(digits), 0.10 if approximate else 0.05)
+
+
+def _half_unit(digits: str) -> float:
+    """Return half a unit of the last digit, relative to the number."""
+    plain = _plain(digits)
+    return 0.5 * 10.0 ** -len(plain.partition(".")[2]) / max(float(plain), 1e-9)
+
+
+def _product_claims(comment: Comment, text: str) -> Iterator[Claim]:
+    """Yield products such as "12 batch size * 1024 block size = 12,288": one number and a few words a factor."""
+    start = 0
+    for found in _RESULT.finditer(text):
+        left_start = max(start, found.start() - _MAX_LEFT)
+        read = _factors(text[left_start : found.start()])
+        start = found.end()
+        if read is None:
+            continue
+        factors, column = read
+        digits, suffix = found[2], found[3]
+        rounded = suffix or "." in digits
+        tolerance = max(_half_unit(digits) if rounded else 0.0, 0.10 if found[1] else 0.0)
+        yield Claim(
+            "product",
+            _value(digits, suffix),
+            tolerance,
+            text[left_start + column : found.end()].strip(),
+            comment.source,
+            comment.column + left_start + column,
+            comment.column + found.end(3),
+            factors,
+            found[4].lower(),
+        )
+
+
+def _factors(left: str) -> tuple[tuple[int | float, ...], int] | None:
+    """Return the factors left of an equals sign and the column of the first; None when it is not such a product."""
+    parts = re.split(r"[*×]", left)
+    if not 2 <= len(parts) <= _MAX_FACTORS:
+        return None
+    factors: list[int | float] = []
+    for index, part in enumerate(parts):
+        words = part.split()
+        trailing = next((k for k, word in enumerate(reversed(words)) if not _WORD.fullmatch(word)), None)
+        if trailing is None or trailing > _MAX_WORDS:
+            return None
+        number = words[len(words) - 1 - trailing]
+        if not _FACTOR.fullmatch(number) or (index and len(words) - 1 - trailing > 0):
+            return None
+        value = float(number.replace(",", "").replace("_", ""))
+        factors.append(int(value) if value.is_integer() else value)
+        if index == 0:
+            column = part.rfind(number)
+    return tuple(factors), column
 
 
 def find_claims(comments: Iterable[Comment]) -> tuple[Claim, ...]:
@@ -122,6 +188,8 @@ def find_claims(comments: Iterable[Comment]) -> tuple[Claim, ...]:
     claims: list[Claim] = []
     for comment in comments:
         text = comment.text[:_MAX_COMMENT]
+        if not _HAS_DIGIT.search(text):
+            continue
         if comment.key is not None:
             for found in _NAME_SIZE.finditer(text):
                 claims.append(_claim("parameters", comment, found, None, found[1], found[2], (1, 2), from_name=True))
@@ -139,21 +207,7 @@ def find_claims(comments: Iterable[Comment]) -> tuple[Claim, ...]:
         for pattern, kind in ((_TOKENS_BE, "tokens"), (_BATCH_BE, "tokens_per_step")):
             for found in pattern.finditer(text):
                 claims.append(_claim(kind, comment, found, found[1], found[2], found[3], (2, 3)))
-        for found in _PRODUCT.finditer(text):
-            factors = tuple(int(re.sub(r"[,_]", "", f)) for f in _FACTOR.findall(found[1]))
-            claims.append(
-                Claim(
-                    "product",
-                    float(re.sub(r"[,_]", "", found[3])),
-                    0.10 if found[2] else 0.0,
-                    found[0].strip(),
-                    comment.source,
-                    comment.column + found.start(),
-                    comment.column + found.end(3),
-                    factors,
-                    found[4].lower(),
-                )
-            )
+        claims.extend(_product_claims(comment, text))
     return tuple(claims)
 
 
@@ -208,22 +262,23 @@ def _judge(claim: Claim, y: Yardstick) -> Judgement:
             return _judge_product(claim, y)
     if not candidates:
         return Judgement(claim, None, None)
-    nearest = min(candidates, key=lambda n: abs(math.log(max(n, 1) / max(claim.value, 1))))
+    nearest = min(candidates, key=lambda n: abs(n - claim.value))
     actual = nearest if claim.kind != "parameters" else candidates[0]
     return Judgement(claim, actual, abs(claim.value - nearest) <= claim.tolerance * nearest)
 
 
 def _judge_product(claim: Claim, y: Yardstick) -> Judgement:
-    product = float(math.prod(claim.factors))
-    if abs(product - claim.value) > claim.tolerance * product:
-        return Judgement(claim, product, False)
-    if claim.unit.startswith(("seq", "sample", "example")):
+    product = math.prod(map(float, claim.factors))
+    counted = next(
+        (unit for unit in reversed(_COUNTED) if claim.unit.startswith(unit) and (unit or not claim.unit)), None
+    )
+    if not abs(product - claim.value) <= max(claim.tolerance, 1e-9) * product:
+        return Judgement(claim, product, False if counted is not None else None)
+    if counted in ("seq", "sample", "example"):
         if y.batch_size is None or y.gradient_accumulation_steps is None:
             return Judgement(claim, None, None)
         actual = float(y.batch_size * y.gradient_accumulation_steps)
-    elif claim.unit.startswith("tok") or (
-        y.context is not None and y.context in claim.factors and len(claim.factors) > 2
-    ):
+    elif counted == "tok" or (y.context is not None and y.context in claim.factors and len(claim.factors) > 2):
         if y.tokens_per_step is None:
             return Judgement(claim, None, None)
         actual = float(y.tokens_per_step)

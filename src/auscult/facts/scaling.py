@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import math
+import re
 from dataclasses import dataclass
 from importlib import resources
 from statistics import fmean
@@ -147,6 +148,15 @@ ANCHOR_HALF_WIDTH_NATS = 0.03
 """Recipe differences between runs of one size and corpus (schedule, peak learning rate, minor architecture)."""
 
 
+def _same_corpus(configured: str, corpus: str) -> bool:
+    """Return whether a dataset's name (letters and digits only) means a corpus: FineWeb-Edu and FineWeb 2 are others."""
+    return (
+        corpus in configured
+        and ("edu" in configured) == ("edu" in corpus)
+        and re.search(rf"{corpus}2(?!\d)", configured) is None
+    )
+
+
 def find_anchor(dataset: str, parameters: float, tokens: float, *, annealed: bool) -> Anchor | None:
     """Return the nearest known run on the same corpus with the same schedule phase, or None.
 
@@ -176,10 +186,7 @@ def find_anchor(dataset: str, parameters: float, tokens: float, *, annealed: boo
     near = [
         anchor
         for anchor in load_anchors()
-        if anchor.dataset in key
-        and ("edu" in key) == ("edu" in anchor.dataset)
-        and anchor.annealed == annealed
-        and distance(anchor) <= MAX_LOG_DISTANCE
+        if _same_corpus(key, anchor.dataset) and anchor.annealed == annealed and distance(anchor) <= MAX_LOG_DISTANCE
     ]
     return min(near, key=distance, default=None)
 

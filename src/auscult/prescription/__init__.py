@@ -173,7 +173,7 @@ def fixed_config(exam: Examination, prescription: Prescription) -> str:
     after = Examination(reread_config(text, config.file))
     changed = {e.before: e.after for e in prescription.edits if e.key in ("batch_size", "gradient_accumulation_steps")}
 
-    def factors(claim: Claim) -> tuple[int, ...] | None:
+    def factors(claim: Claim) -> tuple[int | float, ...] | None:
         new = tuple(changed.get(factor, factor) for factor in claim.factors)
         return new if new != claim.factors and len(set(claim.factors)) == len(claim.factors) else None
 

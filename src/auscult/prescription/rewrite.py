@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,9 @@ def apply_values(config: ConfigText, edits: Sequence[Edit]) -> str:
     return text
 
 
-def correct_claims(text: str, judgements: Sequence[Judgement], factors: Callable[[Claim], Sequence[int] | None]) -> str:
+def correct_claims(
+    text: str, judgements: Sequence[Judgement], factors: Callable[[Claim], Sequence[int | float] | None]
+) -> str:
     """Return the text with the number of every false claim replaced by the true one.
 
     Parameters
@@ -101,16 +104,18 @@ def _in_unit_of(written: str, value: float) -> str:
     return f"{scaled:.3g}{suffix}"
 
 
-def _product(text: str, claim: Claim, factors: Sequence[int]) -> Patch:
+def _product(text: str, claim: Claim, factors: Sequence[int | float]) -> Patch:
     """Rewrite the factors of a product in order, and its result, leaving the words between them."""
     line = claim.source.line or 1
     written = text.splitlines()[line - 1][claim.column : claim.end_column]
     left, equals, right = written.rpartition("=")
     queue = list(factors)
-    left = re.sub(r"\d[\d,_]*", lambda found: f"{queue.pop(0)}" if queue else found[0], left)
-    result = 1
-    for factor in factors:
-        result *= factor
-    grouped = f"{result:,}" if "," in right else f"{result}"
-    right = re.sub(r"\d[\d,_]*", grouped, right, count=1)
+    number = re.compile(r"(?<![\w.,])\d[\d,_]*(?:\.\d+)?", re.ASCII)
+    left = number.sub(lambda found: f"{queue.pop(0)}" if queue else found[0], left)
+    result = math.prod(factors)
+    digits = re.search(r"\d[\d,_.]*([kKmMbB]?)", right, re.ASCII)
+    if digits is None:
+        return Patch(line, claim.column, claim.end_column, left + equals + right)
+    shown = _in_unit_of(digits[0], result) if digits[1] else f"{result:,}" if "," in digits[0] else f"{result}"
+    right = right[: digits.start()] + shown + right[digits.end() :]
     return Patch(line, claim.column, claim.end_column, left + equals + right)

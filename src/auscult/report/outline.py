@@ -168,9 +168,9 @@ def _header(d: Diagnosis) -> str:
     last, seen = value_of(exam.last_step), value_of(exam.tokens_seen)
     planned, total = value_of(d.run.recipe.max_steps), value_of(exam.tokens_planned)
     if last is not None:
-        parts.append((f"{si(seen, 4)} tokens in " if seen else "") + f"{last:,} steps")
+        parts.append((f"{si(seen)} tokens in " if seen else "") + f"{last:,} steps")
     elif planned is not None:
-        parts.append((f"{si(total, 4)} tokens in " if total is not None else "") + f"{planned:,} steps planned")
+        parts.append((f"{si(total)} tokens in " if total is not None else "") + f"{planned:,} steps planned")
     name = exam.gpu.value.name if isinstance(exam.gpu, Known) else value_of(exam.gpu_name)
     if name is not None:
         count = value_of(exam.processes)

@@ -91,8 +91,8 @@ def _first_screen(first: Screen, console: Console) -> list[Text]:
     advice: list[Text] = []
     for text in first.prescription:
         for line in _wrap(Text(text), width - len(label) - 1):
-            advice.append(Text(label if not advice else " " * len(label), style="bold") + line)
-    command = Text(" next: ", style="bold") + Text(first.next_command, style="bold cyan")
+            advice.append(Text.assemble((label if not advice else " " * len(label), "bold"), line))
+    command = Text.assemble((" next: ", "bold"), (first.next_command, "bold cyan"))
     blank = Text("")
     bare = len(head) + 1 + len(summary) + 1 + len(curve) + len(tail) + len(advice) + 1
     wanted = 1 + max(len(first.rows), 1)
@@ -115,9 +115,9 @@ def _rows(first: Screen, width: int, room: int) -> list[Text]:
     for row in shown:
         headline = row.headline if len(row.headline) <= body else row.headline[: body - 1] + "…"
         place = row.place if len(row.place) <= place_width else "…" + row.place[len(row.place) - place_width + 1 :]
-        line = Text(f" {row.worth:<{worth_width}}  ") + Text(f"{row.code}  ", style=_COLOURS[row.severity])
-        line += Text(f"{headline:<{body}}  ") + Text(place, style="dim") if place_width else Text(headline)
-        lines.append(line)
+        said = f"{headline:<{body}}  " if place_width else headline
+        code = (f"{row.code}  ", _COLOURS[row.severity])
+        lines.append(Text.assemble(f" {row.worth:<{worth_width}}  ", code, said, (place, "dim")))
     if len(shown) < len(first.rows):
         lines.append(Text(f" and {len(first.rows) - len(shown)} more below", style="dim"))
     return lines
@@ -136,7 +136,7 @@ def _curve(curve: Curve, width: int) -> list[Text]:
     lines = []
     for index, row in enumerate(drawn):
         note = f"  {notes.pop(0)}" if beside and notes else ""
-        lines.append(Text(f"{labels[index]:>{gutter}} ┃", style="dim") + Text(row, style="cyan") + Text(note))
+        lines.append(Text.assemble((f"{labels[index]:>{gutter}} ┃", "dim"), (row, "cyan"), note))
     return lines + [Text(" ") + line for note in notes for line in _wrap(Text(note), width - 2)]
 
 

@@ -38,7 +38,7 @@ def sm_warning_is_harmless(exam: Examination) -> Verdict:
         return NotApplicable(say("the log does not print it"))
     sms = exam.gpu.value.sm_count if isinstance(exam.gpu, Known) else None
     return Found(
-        headline=say("“Not enough SMs” is a constant of the card; it costs nothing"),
+        headline=say("“Not enough SMs” is a constant of the card: harmless"),
         message=say(
             "“Not enough SMs” means only that the card has fewer than {gate}: {name} has {sms}",
             gate=SM_GATE,

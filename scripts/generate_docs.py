@@ -1,0 +1,38 @@
+"""Generate ``docs/checks/`` from the checks themselves; ``--check`` only says whether it is up to date."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from auscult.checks import all_checks
+from auscult.report.pages import check_index, check_page
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "checks"
+
+
+def pages() -> dict[str, str]:
+    """Return the text of every page by its file name."""
+    checks = all_checks()
+    return {"README.md": check_index(checks)} | {f"{check.code}.md": check_page(check) for check in checks}
+
+
+def main() -> int:
+    """Write the pages, or compare them."""
+    wanted = pages()
+    found = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
+    if "--check" in sys.argv[1:]:
+        stale = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+        if stale:
+            print(f"docs/checks is out of date: {', '.join(stale)}; run make docs", file=sys.stderr)
+        return bool(stale)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in found.keys() - wanted.keys():
+        (FOLDER / name).unlink()
+    for name, text in wanted.items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
