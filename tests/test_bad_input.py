@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -48,11 +49,12 @@ def assert_report_or_paragraph(path: Path) -> None:
     ("content", "words"),
     [
         (b"", ("train.log", "empty")),
-        (bytes(range(256)) * 400, ("train.log", "binary")),
+        (bytes(range(256)) * 400, ("train.log", "the file is binary")),
         (b"hello\nworld\n", ("no training log", "hello", "iter 10")),
-        (b"\x80\x02}q\x00X\x05\x00\x00\x00model" + bytes(5000), ("binary", "checkpoints are never opened")),
+        (b"\x80\x02}q\x00X\x05\x00\x00\x00model" + bytes(5000), ("the file is binary", "checkpoints are never opened")),
+        (random.Random(0).randbytes(100_000), ("the file is binary",)),
     ],
-    ids=["empty", "binary", "not a log", "pickle"],
+    ids=["empty", "bytes", "not a log", "pickle", "random"],
 )
 def test_unusable_logs(tmp_path: Path, content: bytes, words: tuple[str, ...]) -> None:
     """An empty, binary or foreign file: what, where, what was expected, what next; exit 2."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import example as also
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
@@ -152,6 +153,30 @@ def test_tokens_per_step_are_kept_exactly(tmp_path: Path, micro: int, steps: int
 
 
 SHORT = healthy_log(2_000)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    noise=st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=40),
+    end=st.sampled_from(["\n", "\r\n"]),
+)
+@also(noise="page\x0cbreak\u2028line\x85sep", end="\n")
+def test_only_the_edited_values_change(tmp_path: Path, noise: str, end: str) -> None:
+    """Whatever stands in a comment above them, the values that are not edited keep their characters."""
+    config = tmp_path / "train_any.py"
+    lines = [
+        f"# {noise}",
+        "# ~124M parameters",
+        "n_layer = 12",
+        "n_head = 12",
+        "n_embd = 384  # é",
+        "learning_rate = 1e-3",
+    ]
+    lines += ["lr_decay_iters = 2000", "max_iters = 2000"]
+    config.write_bytes("".join(line + end for line in lines).encode())
+    after = fixed(config).split(end)
+    assert [b for b, a in zip(lines, after, strict=False) if a != b and "tok" not in b and "=" in b] == [lines[4]]
+    assert after[4] == "n_embd = 768  # é"
 
 
 @pytest.mark.parametrize("width", [256, 320, 512])

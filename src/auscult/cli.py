@@ -10,9 +10,13 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .errors import AuscultError, UsageError
+
+if TYPE_CHECKING:
+    from .diagnosis import Diagnosis
 
 __all__ = ["main"]
 
@@ -118,7 +122,7 @@ def _step(text: str) -> int:
     return value
 
 
-def _read_and_diagnose(arguments: argparse.Namespace) -> tuple[object, str]:
+def _read_and_diagnose(arguments: argparse.Namespace) -> tuple[Diagnosis, str]:
     from . import diagnose, read
     from .readers import given_by_options
 
@@ -140,10 +144,7 @@ def _quoted(parts: Sequence[str]) -> str:
 
 
 def _diagnose(arguments: argparse.Namespace) -> int:
-    from .diagnosis import Diagnosis
-
     diagnosis, invocation = _read_and_diagnose(arguments)
-    assert isinstance(diagnosis, Diagnosis)
     _emit(diagnosis, invocation, arguments)
     if arguments.fail_on == "never":
         return 0
@@ -151,10 +152,7 @@ def _diagnose(arguments: argparse.Namespace) -> int:
     return EXIT_FINDINGS if any(_SEVERITY[f.severity] >= bar for f in diagnosis.findings) else 0
 
 
-def _emit(diagnosis: object, invocation: str, arguments: argparse.Namespace) -> None:
-    from .diagnosis import Diagnosis
-
-    assert isinstance(diagnosis, Diagnosis)
+def _emit(diagnosis: Diagnosis, invocation: str, arguments: argparse.Namespace) -> None:
     if arguments.format == "json":
         from .report.json import dumps
 
@@ -206,11 +204,9 @@ def _umask() -> int:
 
 
 def _fix(arguments: argparse.Namespace) -> int:
-    from .diagnosis import Diagnosis
     from .prescription import diff, fixed_config
 
     diagnosis, _invocation = _read_and_diagnose(arguments)
-    assert isinstance(diagnosis, Diagnosis)
     fixed = fixed_config(diagnosis.examination, diagnosis.prescription)
     config = diagnosis.run.config
     assert config is not None

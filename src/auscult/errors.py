@@ -31,7 +31,10 @@ __all__ = [
 
 
 class AuscultError(Exception):
-    """Base class of every error that auscult raises on purpose."""
+    """Base class of every error that auscult raises on purpose; its message is one line, safe to print."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(ch if ch.isprintable() else " " if ch.isspace() else "?" for ch in message))
 
 
 class InputError(AuscultError):

@@ -6,6 +6,7 @@ Every value is ``Known(value, source)`` or ``Unknown(reason)``; there is no thir
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
@@ -29,6 +30,7 @@ __all__ = [
     "Unknown",
     "derive",
     "known",
+    "split_lines",
     "value_of",
 ]
 
@@ -340,7 +342,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One ``key = value`` of a config, with the place of the value so that it can be rewritten in place."""
+    """One ``key = value`` of a config, with the place of the value so that it can be rewritten in place.
+
+    ``shared`` values (``a = b = 6``, ``a, b = 6, 6``) stand for several keys and are not rewritten.
+    """
 
     key: str
     value: Any
@@ -348,6 +353,7 @@ class Assignment:
     column: int
     end_line: int
     end_column: int
+    shared: bool = False
 
     @property
     def line(self) -> int:
@@ -355,19 +361,36 @@ class Assignment:
         return self.source.line or 1
 
 
+def split_lines(text: str) -> list[str]:
+    r"""Return the lines of a Python source with their ends, counted as Python counts them.
+
+    ``str.splitlines`` also splits at form feeds and Unicode separators, where ``ast`` does not.
+
+    Examples
+    --------
+    >>> split_lines("a\x0cb\r\nc")
+    ['a\x0cb\r\n', 'c']
+    """
+    return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z", text)
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigText:
-    """A config as it was written: its text and the place of every value (columns in characters)."""
+    """A config as it was written: its text and the place of every value (columns in characters).
+
+    ``assignments`` holds the one in force for each key; ``lost`` the keys whose last assignment was not evaluated.
+    """
 
     file: str
     path: str | None
     text: str
     assignments: tuple[Assignment, ...]
     comments: tuple[Comment, ...]
+    lost: tuple[tuple[str, Problem], ...] = ()
 
     def get(self, key: str) -> Assignment | None:
-        """Return the last assignment of ``key``: the one in force."""
-        return next((item for item in reversed(self.assignments) if item.key == key), None)
+        """Return the assignment of ``key`` that is in force."""
+        return next((item for item in self.assignments if item.key == key), None)
 
     def __repr__(self) -> str:
         return f"ConfigText({self.file}, {len(self.assignments)} values)"

@@ -52,7 +52,7 @@ TABLE = load_table()
         ("Tesla T4", "T4"),
         ("V100-PCIE", "V100-PCIE"),
         ("Tesla V100-PCIE-32GB", "V100-PCIE"),
-        ("Tesla V100-SXM2-32GB", "V100-SXM2-16/32GB"),
+        ("Tesla V100-SXM2-32GB", "V100-SXM2-32GB"),
         ("NVIDIA RTX A6000", "RTX A6000"),
         ("NVIDIA RTX 6000 Ada Generation", "RTX 6000 Ada"),
         ("AMD Instinct MI300X", "MI300X"),

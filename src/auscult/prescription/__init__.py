@@ -14,7 +14,7 @@ from ..facts.claims import Claim
 from ..facts.scaling import Band, anchored_loss
 from ..prose import say
 from ..readers import reread_config
-from ..run import Known, Quantity, Unknown, derive, known, value_of
+from ..run import Known, Quantity, Unknown, derive, known, split_lines, value_of
 from .fit import Fit, Refusal, fit_micro_batch
 from .resume import Resume, TensorChange, can_resume
 from .rewrite import apply_values, correct_claims
@@ -188,7 +188,5 @@ def diff(exam: Examination, fixed: str, *, to: str | None = None) -> str:
     name = Path(config.file).as_posix()
     return "".join(
         line if line.endswith("\n") else line + "\n\\ No newline at end of file\n"
-        for line in difflib.unified_diff(
-            config.text.splitlines(keepends=True), fixed.splitlines(keepends=True), f"a/{name}", f"b/{to or name}"
-        )
+        for line in difflib.unified_diff(split_lines(config.text), split_lines(fixed), f"a/{name}", f"b/{to or name}")
     )

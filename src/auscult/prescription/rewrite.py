@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..checks.base import Edit
 from ..facts.claims import Claim, Judgement
-from ..run import ConfigText
+from ..run import ConfigText, split_lines
 
 __all__ = ["Patch", "apply_values", "correct_claims"]
 
@@ -25,7 +25,7 @@ class Patch:
 
 
 def _apply(text: str, patches: Iterable[Patch]) -> str:
-    lines = text.splitlines(keepends=True)
+    lines = split_lines(text)
     for patch in sorted(patches, key=lambda p: (p.line, p.column), reverse=True):
         line = lines[patch.line - 1]
         lines[patch.line - 1] = line[: patch.column] + patch.text + line[patch.end_column :]
@@ -45,7 +45,7 @@ def apply_values(config: ConfigText, edits: Sequence[Edit]) -> str:
     patches, missing = [], []
     for edit in edits:
         item = config.get(edit.key)
-        if item is None or item.line != (item.end_line):
+        if item is None or item.shared or item.line != item.end_line:
             missing.append(edit)
         else:
             patches.append(Patch(item.line, item.column, item.end_column, repr(edit.after)))
@@ -81,7 +81,7 @@ def correct_claims(
             if (new is not None and tuple(new) != claim.factors) or judged.holds is False:
                 patches.append(_product(text, claim, tuple(new) if new is not None else claim.factors))
         elif judged.holds is False and judged.actual is not None:
-            written = text.splitlines()[claim.source.line - 1][claim.column : claim.end_column]
+            written = split_lines(text)[claim.source.line - 1][claim.column : claim.end_column]
             patches.append(
                 Patch(claim.source.line, claim.column, claim.end_column, _in_unit_of(written, judged.actual))
             )
@@ -107,7 +107,7 @@ def _in_unit_of(written: str, value: float) -> str:
 def _product(text: str, claim: Claim, factors: Sequence[int | float]) -> Patch:
     """Rewrite the factors of a product in order, and its result, leaving the words between them."""
     line = claim.source.line or 1
-    written = text.splitlines()[line - 1][claim.column : claim.end_column]
+    written = split_lines(text)[line - 1][claim.column : claim.end_column]
     left, equals, right = written.rpartition("=")
     queue = list(factors)
     number = re.compile(r"(?<![\w.,])\d[\d,_]*(?:\.\d+)?", re.ASCII)

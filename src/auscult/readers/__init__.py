@@ -49,13 +49,13 @@ def read(*paths: str | os.PathLike[str], given: Given | None = None) -> Run:
     logs: list[tuple[str, Path]] = []
     settings: list[tuple[str, Path]] = []
     for root in roots:
-        if root.is_dir():
+        if _is_folder(root):
             _discover(root, configs, logs, settings)
         else:
             _classify(root, configs, logs, settings)
     for root in roots:
         beside = root.parent / SETTINGS_FILE
-        if not settings and not root.is_dir() and beside.is_file():
+        if not settings and not _is_folder(root) and beside.is_file():
             settings.append((SETTINGS_FILE, beside))
     overrides = [file for file, _path, text in configs if not nanogpt.is_training_script(text)]
     for kind, files in (("configs", overrides), ("logs", [file for file, _path in logs])):
@@ -82,7 +82,7 @@ def read(*paths: str | os.PathLike[str], given: Given | None = None) -> Run:
         raise AmbiguousInput(
             "the log has no metric line that is whole", where=log.file, hint="check that it was not cut"
         )
-    anchors = [root if root.is_dir() else root.parent for root in roots]
+    anchors = [root if _is_folder(root) else root.parent for root in roots]
     return nanogpt.assemble(
         _name(roots),
         configs=configs,
@@ -93,9 +93,18 @@ def read(*paths: str | os.PathLike[str], given: Given | None = None) -> Run:
     )
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise UnreadableInput(
+            f"it cannot be opened ({error.strerror})", where=str(path), hint="check its permissions"
+        ) from None
+
+
 def _name(roots: list[Path]) -> str:
     first = roots[0].resolve()
-    return first.name if first.is_dir() else first.stem
+    return first.name if _is_folder(first) else first.stem
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -119,6 +128,8 @@ def _walk(root: Path) -> Iterator[Path]:
 
 def _head(path: Path) -> str:
     try:
+        if not path.is_file():  # a pipe or a device would keep us waiting
+            return ""
         with path.open("rb") as raw:
             data = raw.read(_SNIFF_BYTES)
     except OSError:
@@ -167,7 +178,15 @@ def _classify(
     if file == SETTINGS_FILE:
         settings.append((file, path))
     elif path.suffix.lower() == _CONFIG_SUFFIX:
-        configs.append((file, path, read_text(path, file)))
+        text = read_text(path, file)
+        if not nanogpt.sniff_config(text) and not nanogpt.is_training_script(text):
+            raise NotText(
+                "no nanoGPT setting is recognised in it",
+                where=str(path),
+                expected="lines such as `n_embd = 768`",
+                hint="give the config that training was started with",
+            )
+        configs.append((file, path, text))
     else:
         head = _head(path)
         if nanogpt_log.sniff(head) < nanogpt.sniff_config(head):

@@ -28,6 +28,6 @@ def split_tokens(dataset: str, split: str, roots: Iterable[Path]) -> Known[int] 
             size = path.stat().st_size if path.is_file() else 0
         except OSError:
             continue
-        if size:
+        if size >= BYTES_PER_TOKEN:
             return Known(size // BYTES_PER_TOKEN, Source("read", str(relative), None, f"{size:,} bytes of uint16"))
     return None

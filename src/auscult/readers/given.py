@@ -52,7 +52,8 @@ class Given:
         return Given(**{k: v if isinstance(v, Known) else getattr(other, k) for k, v in mine.items()})
 
 
-_GPU_COUNT = re.compile(r"^(.*?)\s*[×x*]\s*(\d{1,6})$")
+_GPU_COUNT = re.compile(r"^(.+?)(?:\s+x\s*|(?<=\d)x|\s*[×*]\s*)(\d{1,6})$", re.IGNORECASE)
+_ONLY_COUNT = re.compile(r"^[x×*]\s*\d+$", re.IGNORECASE)
 _TOKENS = re.compile(r"^(\d+(?:\.\d+)?)\s*([kKmMbBtT]?)$")
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 
@@ -62,12 +63,14 @@ def _count(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
     if isinstance(value, str) and (found := _TOKENS.match(value.replace(",", "").replace("_", "").strip())):
-        return round(float(found[1]) * _SCALE[found[2].lower()])
+        count = round(float(found[1]) * _SCALE[found[2].lower()])
+        if count > 0:
+            return count
     raise ValueError("a positive count such as 5300, 5.3k or 1.2B")
 
 
 def _gpu(value: object) -> tuple[str, int | None]:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or _ONLY_COUNT.match(value.strip()):
         raise ValueError('a name such as "RTX 4070" or "H100 SXM x8"')
     if found := _GPU_COUNT.match(value.strip()):
         if int(found[2]) < 1:

@@ -14,6 +14,7 @@ MAX_BITS = 256
 """Integers beyond this are refused: ``9**9**9`` would otherwise hang the reader."""
 MAX_STRING = 4096
 MAX_DEPTH = 64
+MAX_LEAVES = 1000
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -71,11 +72,24 @@ def evaluate(node: ast.expr, names: Mapping[str, Any], depth: int = 0) -> Any:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             return _arithmetic(op, evaluate(left, names, depth + 1), evaluate(right, names, depth + 1))
         case ast.Tuple(elts=elements) | ast.List(elts=elements):
-            return tuple(evaluate(element, names, depth + 1) for element in elements[:1000])
+            return _small(tuple(evaluate(element, names, depth + 1) for element in elements[:MAX_LEAVES]))
         case ast.Call(func=ast.Name(id=name)) | ast.Call(func=ast.Attribute(attr=name)):
             raise NotLiteral(f"a call of {name}(…)")
         case _:
             raise NotLiteral(f"a {type(node).__name__} expression")
+
+
+def _small(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse nested tuples that hold too much: ten names, each a tuple of ten of the one before, would fill the memory."""
+    waiting, leaves = list(value), 0
+    while waiting:
+        item = waiting.pop()
+        leaves += 1
+        if leaves > MAX_LEAVES:
+            raise NotLiteral("a tuple of absurd size")
+        if isinstance(item, tuple):
+            waiting.extend(item)
+    return value
 
 
 def _number(value: Any) -> int | float:

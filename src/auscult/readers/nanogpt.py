@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import reprlib
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from ..run import (
     Source,
     Unknown,
     known,
+    split_lines,
 )
 from .dataset import split_tokens
 from .given import Given
@@ -67,6 +69,7 @@ _DEFAULTS: dict[str, Any] = {
     "dtype": "bfloat16",
     "compile": True,
 }
+_MAX_OVERRIDE = 1000
 _DEFAULT_VOCAB = 50_304
 """``train.py``: "defaulting to vocab_size of GPT-2 to 50304 (50257 rounded up for efficiency)", when there is no meta.pkl."""
 
@@ -112,6 +115,9 @@ _KEY_LINE = re.compile(
 )
 
 
+_STOCK_DTYPE = re.compile(r"dtype\s*=\s*'bfloat16' if torch\.cuda\.is_available\(\)")
+
+
 def sniff_config(head: str) -> float:
     """Return how much a text looks like a nanoGPT config, 0 to 1."""
     keys = {found.group() for found in _KEY_LINE.finditer(head)}
@@ -121,6 +127,19 @@ def sniff_config(head: str) -> float:
 def is_training_script(text: str) -> bool:
     """Return whether a Python file is a ``train.py`` (its values are defaults) rather than a config of overrides."""
     return "configurator.py" in text or "def get_batch(" in text
+
+
+def _settings_of(script: str) -> str:
+    """Return the part of a ``train.py`` that sets values: what stands before it reads its overrides.
+
+    The stock line that picks the dtype by what the card supports is nanoGPT's default, not a setting.
+    """
+    lines = split_lines(script)
+    end = next(
+        (i for i, line in enumerate(lines) if "configurator.py" in line and not line.lstrip().startswith("#")),
+        len(lines),
+    )
+    return "".join("\n" if _STOCK_DTYPE.match(line) else line for line in lines[:end])
 
 
 class _Values:
@@ -135,16 +154,12 @@ class _Values:
     def add(self, config: ConfigText, problems: Iterable[Problem]) -> None:
         for item in config.assignments:
             self.put(item.key, item.value, item.source)
-        for problem in problems:
-            key = problem.message.partition(" = ")[0]
-            if key in _DEFAULTS:
+        for key, problem in config.lost:
+            if key in _SANE:
                 self.read.pop(key, None)
-                self.lost[key] = (
-                    f"{problem.source.place} sets it by {problem.message.partition(' = ')[2]}, which is never executed"
-                )
-                self.problems.append(problem)
-            elif " = " not in problem.message or key in _DEFAULTS:
-                self.problems.append(problem)
+                how = problem.message.partition(" = ")[2] or problem.message
+                self.lost[key] = f"{problem.source.place} sets it by {how}, which is never executed"
+        self.problems += [p for p in problems if " = " not in p.message or p.message.partition(" = ")[0] in _SANE]
 
     def put(self, key: str, value: Any, source: Source) -> None:
         if key not in _SANE:
@@ -162,10 +177,13 @@ class _Values:
             self.lost.pop(key, None)
             self.read[key] = Known(float(value) if kind is float else value, source)
             return
-        bounds = f" from {low:,g} to {high:,g}" if kind in (int, float) else ""
+        bounds = (
+            f" from {low:,.0f} to {high:,.0f}" if kind is int else f" from {low:g} to {high:g}" if kind is float else ""
+        )
+        shown = reprlib.repr(value)
         self.read.pop(key, None)
-        self.lost[key] = f"{source.place} says {key} = {value!r}, which no run can have"
-        self.problems.append(Problem("impossible_value", f"{key} = {value!r}: expected {_KIND[kind]}{bounds}", source))
+        self.lost[key] = f"{source.place} says {key} = {shown}, which no run can have"
+        self.problems.append(Problem("impossible_value", f"{key} = {shown}: expected {_KIND[kind]}{bounds}", source))
 
     def get(self, key: str) -> Quantity[Any]:
         if key in self.read:
@@ -220,8 +238,8 @@ def assemble(
     echoes = log.echoes if log is not None and not overrides else ()
     values = _Values(have_config=bool(configs or echoes))
     for file, path, text in scripts + overrides:
-        config, problems = parse_config(text, file, path=str(path))
         script = is_training_script(text)
+        config, problems = parse_config(_settings_of(text) if script else text, file, path=str(path))
         values.add(config, () if script else problems)
         if not script or not overrides:
             main = config
@@ -233,10 +251,10 @@ def assemble(
             comments.extend(echoed[0].comments)
     for key, text, source in log.overrides if log is not None else ():
         try:
-            values.put(key, evaluate(ast.parse(text, mode="eval").body, {}), source)
-        except (NotLiteral, SyntaxError, ValueError):
+            values.put(key, evaluate(ast.parse(text[:_MAX_OVERRIDE], mode="eval").body, {}), source)
+        except (NotLiteral, SyntaxError, ValueError, RecursionError, MemoryError):
             if key in _SANE and _SANE[key][0] is str:
-                values.put(key, text, source)
+                values.put(key, text[:_MAX_OVERRIDE], source)
     architecture = _architecture(values, log)
     recipe = _recipe(values, architecture)
     return Run(

@@ -20,15 +20,15 @@ from .text import iter_lines
 __all__ = ["LogText", "read_log", "sniff"]
 
 _FLOAT = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf)"
-_HEAD = re.compile(r"(?:^|[\s\]|>])(iter|step) (\d+):(?=\s)")
+_HEAD = re.compile(r"(?:^|[\s\]|>])(iter|step) (\d{1,15}):(?=\s)")
 _STEP = re.compile(rf"\s*train loss ({_FLOAT}), val loss ({_FLOAT})(?=[\s,;]|$)")
-_FIELD = re.compile(rf"(?<![\w_])(loss|time|mfu|lr)[:=]? ({_FLOAT})(ms|s|%)?(?=[\s,;]|$)")
+_FIELD = re.compile(rf"(?<![\w_])(?<!train )(?<!val )(loss|time|mfu|lr)[:=]? ({_FLOAT})(ms|s|%)?(?=[\s,;]|$)")
 _DECIMALS = re.compile(r"\.\d{4}$|^[-+]?(?:nan|inf)$")
-_PARAMETERS = re.compile(r"number of parameters: (\d+(?:\.\d+)?)M")
-_DECAYED = re.compile(r"num decayed parameter tensors: \d+, with ([\d,]+) parameters")
-_TOKENS = re.compile(r"tokens per iteration will be: ([\d,]+)")
-_VOCAB = re.compile(r"found vocab_size = (\d+)")
-_VOCAB_DEFAULT = re.compile(r"defaulting to vocab_size of GPT-2 to (\d+)")
+_PARAMETERS = re.compile(r"number of parameters: (\d{1,9}(?:\.\d{1,6})?)M")
+_DECAYED = re.compile(r"num decayed parameter tensors: \d+, with ([\d,]{1,20})(?![\d,]) parameters")
+_TOKENS = re.compile(r"tokens per iteration will be: ([\d,]{1,20})(?![\d,])")
+_VOCAB = re.compile(r"found vocab_size = (\d{1,12})(?!\d)")
+_VOCAB_DEFAULT = re.compile(r"defaulting to vocab_size of GPT-2 to (\d{1,12})(?!\d)")
 _FILE_ECHO = re.compile(r"Overriding config with (\S+):\s*$")
 _KEY_ECHO = re.compile(r"Overriding: (\w+) = (.*)$")
 _END_OF_ECHO = re.compile(
@@ -134,13 +134,16 @@ class _Reader:
                 return
         if not _QUICK.search(text):
             return
-        if head := _HEAD.search(text):
-            self._record(head, number, text, ended)
-        else:
+        heads = list(_HEAD.finditer(text))
+        if not heads:
             self._remark(number, text)
+            return
+        for head, following in zip(heads, [*heads[1:], None], strict=True):
+            end = following.start() if following else len(text)
+            self._record(head, number, text[:end], ended and following is None)
 
     def _record(self, head: re.Match[str], number: int, text: str, ended: bool) -> None:
-        kind, step, rest = head[1], int(head[2][:18]), text[head.end() :]
+        kind, step, rest = head[1], int(head[2]), text[head.end() :]
         if kind == "step":
             if (losses := _STEP.match(rest)) and (ended or _DECIMALS.search(losses[2])):
                 self.points["train_loss_eval"].add(step, float(losses[1]), number)
@@ -148,7 +151,9 @@ class _Reader:
             else:
                 self._break(number, text)
             return
-        fields = {found[1]: found for found in _FIELD.finditer(rest)}
+        fields: dict[str, re.Match[str]] = {}
+        for found in _FIELD.finditer(rest):
+            fields.setdefault(found[1], found)  # what follows may be another record, run into this one
         if not fields:
             self._break(number, text)
             return
@@ -188,7 +193,7 @@ class _Reader:
                 ("vocab", _VOCAB_DEFAULT),
             ):
                 if found := pattern.search(text):
-                    self.figures[key] = Known(int(found[1].replace(",", "")[:18] or 0), source)
+                    self.figures[key] = Known(int(found[1].replace(",", "") or 0), source)
                     return
             for kind, pattern in _NOTICES:
                 if pattern.search(text):

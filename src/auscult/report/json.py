@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
@@ -208,35 +209,35 @@ def _run(w: _Writer, exam: Examination) -> dict[str, Any]:
             dtype=exam.dtype,
             compile=recipe.compile,
         ),
-        "places": {
-            name: _places(getattr(owner, name))
-            for owner, names in (
-                (a, ("n_layer", "n_head", "d_model", "context", "bias")),
-                (
-                    recipe,
-                    (
-                        "batch_size",
-                        "gradient_accumulation_steps",
-                        "learning_rate",
-                        "min_lr",
-                        "warmup_steps",
-                        "decay_steps",
-                        "max_steps",
-                        "weight_decay",
-                        "beta1",
-                        "beta2",
-                        "grad_clip",
-                        "dropout",
-                        "dtype",
-                        "compile",
-                    ),
-                ),
-            )
-            for name in names
-        },
+        "places": {name: _places(quantity) for name, quantity in _placed(exam)},
         "series": [_series(series) for series in run.series],
         "throughput": throughput,
     }
+
+
+def _placed(exam: Examination) -> Iterator[tuple[str, Quantity[Any]]]:
+    """Yield the values of the recipe whose place is told."""
+    recipe, a = exam.run.recipe, exam.run.recipe.architecture
+    vocab, bias, _proved = exam.vocab_and_bias
+    yield from (("vocab_size", vocab), ("bias", bias), ("dtype", exam.dtype))
+    for name in ("n_layer", "n_head", "d_model", "context"):
+        yield name, getattr(a, name)
+    for name in (
+        "batch_size",
+        "gradient_accumulation_steps",
+        "learning_rate",
+        "min_lr",
+        "warmup_steps",
+        "decay_steps",
+        "max_steps",
+        "weight_decay",
+        "beta1",
+        "beta2",
+        "grad_clip",
+        "dropout",
+        "compile",
+    ):
+        yield name, getattr(recipe, name)
 
 
 def _series(series: Series) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from .outline import Block, Bullets, Code, Paragraph, Table, screen, sections
 
 __all__ = ["render_markdown"]
 
-_SPECIAL = str.maketrans({c: "\\" + c for c in "\\`*_[]<>|#"})
+_SPECIAL = str.maketrans({c: "\\" + c for c in "\\`*_[]<>|#~"})
 
 
 def _escape(text: str) -> str:

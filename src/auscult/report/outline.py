@@ -253,6 +253,8 @@ def _next(d: Diagnosis, invocation: str) -> str:
     if config is not None and config.path is not None and (d.prescription.edits or false_comment):
         new = PurePath(config.file).with_name(PurePath(config.file).stem + "_fixed.py").name
         return f"auscult fix {invocation} --write {shlex.quote(new)}"
+    if isinstance(d.run.recipe.max_steps, Unknown) and config is None:
+        return f"auscult diagnose {invocation} CONFIG.py"
     if isinstance(d.examination.gpu, Unknown) and d.run.series:
         return f'auscult diagnose {invocation} --gpu "NAME"'
     if d.findings:
@@ -339,6 +341,9 @@ def _numbers(d: Diagnosis) -> Section:
     add("  as nanoGPT counts them", e.parameter_count, f"{count.without_position:,}" if count else None)
     add("  token embedding, tied to the head", e.parameter_count, f"{count.embedding:,}" if count else None)
     add("  without embeddings", e.parameter_count, f"{count.non_embedding:,}" if count else None)
+    vocab, bias, _proved = e.vocab_and_bias
+    add("vocabulary", vocab, f"{value_of(vocab):,}" if isinstance(vocab, Known) else None)
+    add("biases", bias, ("yes" if bias.value else "no") if isinstance(bias, Known) else None)
     per_step, seen, planned = value_of(e.tokens_per_step), value_of(e.tokens_seen), value_of(e.tokens_planned)
     add("tokens per step", e.tokens_per_step, f"{per_step:,}" if per_step else None)
     add("tokens seen", e.tokens_seen, f"{seen:,}" if seen is not None else None)

@@ -25,7 +25,7 @@ def braille_curve(steps: Sequence[int], values: Sequence[float], *, width: int, 
     Examples
     --------
     >>> braille_curve([1, 10, 100], [3.0, 2.0, 1.0], width=4, height=1)
-    ['⠑⠤⢄⡀']
+    ['⠉⠒⠤⣀']
     """
     x = [math.log(step) for step in steps]
     low, high = min(values), max(values)

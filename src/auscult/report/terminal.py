@@ -114,7 +114,8 @@ def _rows(first: Screen, width: int, room: int) -> list[Text]:
     lines = [Text(f" {'worth':<{worth_width}}  finding", style="dim")]
     for row in shown:
         headline = row.headline if len(row.headline) <= body else row.headline[: body - 1] + "…"
-        place = row.place if len(row.place) <= place_width else "…" + row.place[len(row.place) - place_width + 1 :]
+        fits = len(row.place) <= place_width
+        place = row.place if fits else "" if not place_width else "…" + row.place[len(row.place) - place_width + 1 :]
         said = f"{headline:<{body}}  " if place_width else headline
         code = (f"{row.code}  ", _COLOURS[row.severity])
         lines.append(Text.assemble(f" {row.worth:<{worth_width}}  ", code, said, (place, "dim")))

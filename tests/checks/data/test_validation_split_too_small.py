@@ -32,7 +32,9 @@ def test_found(made_up: MadeUpRun) -> None:
     assert found is not None
     assert (found.code, found.severity) == ("DAT002", "warning")
     assert found.numbers["val_tokens"] == 5_300
-    assert found.numbers["error_low"] == pytest.approx(0.5 / math.sqrt(5_300 / 1_024)) == pytest.approx(0.2198, abs=1e-4)
+    assert (
+        found.numbers["error_low"] == pytest.approx(0.5 / math.sqrt(5_300 / 1_024)) == pytest.approx(0.2198, abs=1e-4)
+    )
     assert found.numbers["error_high"] == pytest.approx(1.0 / math.sqrt(5_300 / 1_024))
     assert [e.place for e in found.evidence] == ["--val-tokens"]
     assert found.effect.value is None

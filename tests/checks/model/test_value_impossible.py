@@ -70,7 +70,7 @@ def test_not_applicable_without_a_config(made_up: MadeUpRun) -> None:
 
 
 def test_a_config_quoted_in_the_log_is_a_config(made_up: MadeUpRun) -> None:
-    """nanoGPT prints the config it was started with; its values are read, so "there is no config" would be untrue."""
+    """NanoGPT prints the config it was started with; its values are read, so "there is no config" would be untrue."""
     folder = made_up.write({}, SHORT)
     config = "".join(f"{key} = {value!r}\n" for key, value in CONFIG.items())
     (folder / "train_narrow.py").unlink()

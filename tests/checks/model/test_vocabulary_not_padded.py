@@ -56,7 +56,7 @@ def test_found_from_the_printed_count(made_up: MadeUpRun) -> None:
 
 
 def test_clear(made_up: MadeUpRun) -> None:
-    """nanoGPT's default, 50,304, is 786 · 64."""
+    """NanoGPT's default, 50,304, is 786 · 64."""
     outcome = ask(made_up.write({}, SHORT))
     assert outcome.word == "clear"
     assert "50,304" in str(outcome.reason)

@@ -54,7 +54,7 @@ def test_worth_is_the_difference_of_four_published_laws(made_up: MadeUpRun) -> N
     assert large == 123_587_328
 
     def change(a: float, alpha: float, unit: float = 1.0) -> float:
-        return a * ((large / unit) ** -alpha - (small / unit) ** -alpha)
+        return a * float((large / unit) ** -alpha - (small / unit) ** -alpha)
 
     changes = [
         change(482.0, 0.3478),  # Besiroglu et al. 2024
@@ -129,3 +129,19 @@ def test_cannot_tell_without_a_config(made_up: MadeUpRun) -> None:
     outcome = ask(folder)
     assert outcome.word == "cannot_tell"
     assert "add the train_*.py" in str(outcome.reason)
+
+
+def test_a_printed_count_settles_what_is_trained(made_up: MadeUpRun) -> None:
+    """A log that prints the claimed 123.59M shows that the named model is trained; the config is the wrong one (MDL006)."""
+    folder = made_up.write(NARROW, SHORT, "# ~125M parameters\n")
+    log = folder / "train.log"
+    log.write_text(f"number of parameters: 123.59M\n{log.read_text()}")
+    found = ask(folder).finding
+    assert found is None or (found.edits == () and "another model is trained" not in str(found.meaning))
+
+
+@pytest.mark.parametrize("name", ["fineweb-350M-tokens", "350M-tok-a", "2.5M_tokens"])
+def test_tokens_in_a_name_are_no_parameters(made_up: MadeUpRun, name: str) -> None:
+    """A name that says how many tokens claims no size, and no width follows from it."""
+    outcome = ask(made_up.write({"wandb_run_name": name}, SHORT))
+    assert outcome.word == "cannot_tell", str(outcome.reason)

@@ -46,7 +46,7 @@ def test_found(made_up: MadeUpRun) -> None:
 @pytest.mark.parametrize(("decay", "word"), [(math.floor(EDGE), "clear"), (math.ceil(EDGE), "found")])
 def test_share(made_up: MadeUpRun, decay: int, word: str) -> None:
     """30 % of the peak is left by a decay over 28,864 steps: a step less is clear, the next is found."""
-    assert EDGE == pytest.approx(28_863.9, abs=1)
+    assert pytest.approx(28_863.9, abs=1) == EDGE
     assert ask(made_up.write({"lr_decay_iters": decay}, SHORT)).word == word
 
 

@@ -34,8 +34,9 @@ def comment_contradicts_values(exam: Examination, judgements: Known[tuple[Judgem
     judged = [j for j in judgements.value if j.claim.kind != "parameters"]
     if not judged:
         return CannotTell(say("no comment states tokens or a product"))
-    false = [j for j in judged if j.holds is False]
-    true = [j for j in judged if j.holds]
+    once = {(j.claim.text, j.claim.value): j for j in reversed(judged)}.values()  # ranks may echo a config twice
+    false = [j for j in reversed(once) if j.holds is False]
+    true = [j for j in reversed(once) if j.holds]
     if not false:
         if not true:
             return CannotTell(say("what the comments state cannot be computed from this config"))

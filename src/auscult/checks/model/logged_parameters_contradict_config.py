@@ -3,7 +3,7 @@ from __future__ import annotations
 from ...examination import Examination
 from ...facts.parameters import ParameterCount
 from ...prose import say
-from ...run import Known, Logged
+from ...run import Known, Logged, value_of
 from ..base import CannotTell, Clear, Found, Verdict, check
 
 
@@ -37,7 +37,17 @@ def logged_parameters_contradict_config(exam: Examination, parameter_count: Know
     low, high = logged.parameters.value
     count = parameter_count.value.without_position
     if low <= count <= high:
-        return Clear(say("the log's count and the config's agree: {count:count}", count=count))
+        vocab, bias, proved = exam.vocab_and_bias
+        how = (
+            say(
+                "; only a vocabulary of {vocab:count} {bias} biases gives it",
+                vocab=value_of(vocab),
+                bias="with" if value_of(bias) else "without",
+            )
+            if proved
+            else say("")
+        )
+        return Clear(say("the log's count and the config's agree: {count:count}{how}", count=count, how=str(how)))
     return Found(
         headline=say("the config gives {count:si4}, the log prints {logged:si4}", count=count, logged=(low + high) / 2),
         message=say(

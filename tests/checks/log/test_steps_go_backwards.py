@@ -1,0 +1,101 @@
+"""LOG001: steps that go backwards in one file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import auscult
+from auscult.checks import find_check
+from auscult.checks.base import Outcome, examine
+from auscult.examination import Examination
+from made_up import Log, MadeUpRun, healthy_log
+
+
+def ask(path: Path) -> Outcome:
+    item = find_check("LOG001")
+    assert item is not None
+    return examine(item, Examination(auscult.read(path)))
+
+
+def later(first: int, last: int) -> Log:
+    log = healthy_log(last, seed=2)
+    return Log(
+        {step: row for step, row in log.evaluations.items() if step >= first},
+        {step: row for step, row in log.iterations.items() if step >= first},
+    )
+
+
+def append(folder: Path, log: Log) -> None:
+    with (folder / "train.log").open("a") as stream:
+        stream.write(log.text().partition("\n")[2])
+
+
+def test_found(made_up: MadeUpRun) -> None:
+    """A run to 4,000 that goes on from 3,000: one seam, at the first iteration of the second part."""
+    folder = made_up.write({}, healthy_log(4_000))
+    append(folder, later(3_000, 6_000))
+    outcome = ask(folder)
+    assert outcome.word == "found"
+    found = outcome.finding
+    assert found is not None
+    assert (found.code, found.severity) == ("LOG001", "warning")
+    assert found.numbers == {"seams": 1}
+    assert "from 4,000 to 3,000" in str(found.message)
+    # the header, 41 iterations and 9 evaluations, then the evaluation of step 3,000 and its iteration
+    assert [e.place for e in found.evidence] == ["train.log:53"]
+    assert "split the file" in str(found.action)
+
+
+def test_found_at_every_seam(made_up: MadeUpRun) -> None:
+    """Two restarts are two seams, each with its line: 53, and after 31 iterations and 7 evaluations more, 91."""
+    folder = made_up.write({}, healthy_log(4_000))
+    append(folder, later(3_000, 6_000))
+    append(folder, later(5_000, 8_000))
+    found = ask(folder).finding
+    assert found is not None
+    assert found.numbers == {"seams": 2}
+    assert [e.place for e in found.evidence] == ["train.log:53", "train.log:91"]
+
+
+def test_found_where_an_evaluation_is_repeated(made_up: MadeUpRun) -> None:
+    """A resume that evaluates its own step again repeats it: the same step twice is a seam too."""
+    folder = made_up.write({}, healthy_log(4_000))
+    append(folder, Log(later(4_000, 6_000).evaluations))
+    found = ask(folder).finding
+    assert found is not None
+    assert found.numbers == {"seams": 1}
+
+
+def test_clear(made_up: MadeUpRun) -> None:
+    """Steps of a healthy log only go forward, also across a seam that leaves a gap."""
+    folder = made_up.write({}, healthy_log(4_000))
+    assert ask(folder).word == "clear"
+    append(folder, later(4_500, 6_000))
+    assert ask(folder).word == "clear"
+
+
+def test_not_applicable_without_a_log(made_up: MadeUpRun) -> None:
+    """A plan has no steps."""
+    folder = made_up.write()
+    (folder / "train.log").unlink()
+    outcome = ask(folder)
+    assert outcome.word == "not_applicable"
+    assert "no log" in str(outcome.reason)
+
+
+def test_many_seams_do_not_take_long(made_up: MadeUpRun) -> None:
+    """Two runs interleaved in one file go back at every other line; 2,500 seams a series are counted in well under a second."""
+    folder = made_up.write({}, healthy_log(500))
+    with (folder / "train.log").open("a") as stream:
+        for step in range(2_500):
+            for here in (step + 100, step):
+                stream.write(f"iter {here}: loss 3.0000, time 9.00ms, mfu 3.00%\n")
+    exam = Examination(auscult.read(folder))
+    item = find_check("LOG001")
+    assert item is not None
+    start = time.process_time()
+    found = examine(item, exam).finding
+    assert time.process_time() - start < 0.5
+    assert found is not None
+    assert found.numbers["seams"] >= 2_500
