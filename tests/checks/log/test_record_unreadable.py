@@ -64,6 +64,9 @@ def test_found_shows_a_few_and_counts_the_rest(made_up: MadeUpRun) -> None:
     assert found.numbers == {"left_out": 7}
     assert len(found.evidence) == 7
     assert str(found.message).endswith(f"and {7 - SHOWN} more")
+    found = ask(made_up.write({}, SHORT, "import os\n" * SHOWN)).finding
+    assert found is not None
+    assert "more" not in str(found.message)
 
 
 def test_clear(made_up: MadeUpRun) -> None:

@@ -63,6 +63,14 @@ def test_found_with_its_reason(made_up: MadeUpRun, line: str, why: str, severity
     assert found.evidence[-1].place == "train.log:52"
 
 
+def test_found_without_a_reason(made_up: MadeUpRun) -> None:
+    """A saved checkpoint explains nothing: the run is still going, was stopped, or the log was cut."""
+    found = ask(ending(made_up.write({}, SHORT), "saving checkpoint to out")).finding
+    assert found is not None
+    assert "still going, was stopped, or the log was cut" in str(found.message)
+    assert len(found.evidence) == 2
+
+
 def test_found_after_the_decay(made_up: MadeUpRun) -> None:
     """A rate that has reached its floor is not "still decaying"."""
     found = ask(made_up.write({"lr_decay_iters": 3_000}, SHORT)).finding

@@ -75,6 +75,13 @@ def test_clear(made_up: MadeUpRun) -> None:
     assert ask(folder).word == "clear"
 
 
+def test_clear_where_an_iteration_is_printed_twice(made_up: MadeUpRun) -> None:
+    """The same `iter` line twice (two ranks, a progress bar) is no restart: only a repeated evaluation is."""
+    folder = made_up.write({}, healthy_log(4_000))
+    append(folder, Log(iterations=later(4_000, 4_000).iterations))
+    assert ask(folder).word == "clear"
+
+
 def test_not_applicable_without_a_log(made_up: MadeUpRun) -> None:
     """A plan has no steps."""
     folder = made_up.write()

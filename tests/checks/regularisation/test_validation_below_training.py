@@ -88,6 +88,7 @@ def test_one_or_two_evaluations(made_up: MadeUpRun, count: int, gap: float, word
     assert outcome.word == word
     if outcome.finding is not None:
         assert outcome.finding.numbers["noise_low"] == pytest.approx(0.0125 / math.sqrt(count))
+        assert ("one evaluation" if count == 1 else "2 evaluations") in str(outcome.finding.message)
 
 
 def test_clear(made_up: MadeUpRun) -> None:

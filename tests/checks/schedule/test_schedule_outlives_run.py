@@ -68,6 +68,13 @@ def test_clear(made_up: MadeUpRun) -> None:
     assert "10 %" in str(outcome.reason)
 
 
+def test_clear_with_a_high_floor(made_up: MadeUpRun) -> None:
+    """A decay that ends with the run is not outlived, even when its floor is half of the peak."""
+    outcome = ask(made_up.write({"min_lr": 5e-4}, SHORT))
+    assert outcome.word == "clear"
+    assert "50 %" in str(outcome.reason)
+
+
 def test_not_applicable_to_a_constant_rate(made_up: MadeUpRun) -> None:
     """decay_lr = False asks for a constant rate."""
     assert ask(made_up.write({"decay_lr": False, "lr_decay_iters": 40_000}, SHORT)).word == "not_applicable"
