@@ -324,11 +324,15 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A line of the log that says something besides a metric, by kind: ``out_of_memory``, ``traceback`` …"""
+    """A line of the log that says something besides a metric, by kind: ``out_of_memory``, ``traceback`` …
+
+    ``source`` is the first such line, ``last_line`` the number of the last of ``count``.
+    """
 
     kind: str
     source: Source
     count: int = 1
+    last_line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +342,7 @@ class Problem:
     kind: str
     message: str
     source: Source
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

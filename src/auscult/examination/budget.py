@@ -9,12 +9,10 @@ from ..facts.tokens import CHINCHILLA_TOKENS_PER_PARAMETER, tokens_per_step
 from ..run import Known, Quantity, Source, Unknown, derive, known, value_of
 from .model import ModelFacts
 
-__all__ = ["LARGE_RUN_TOKENS", "MAX_FRESH_EPOCHS", "BudgetFacts"]
+__all__ = ["MAX_FRESH_EPOCHS", "BudgetFacts"]
 
 MAX_FRESH_EPOCHS = 4.0
 """Up to four epochs are about as good as fresh data (Muennighoff et al. 2023, arXiv:2305.16264)."""
-LARGE_RUN_TOKENS = 1_000_000_000
-"""A run over more tokens than this is taken to read a large corpus when the size of its training split is not known."""
 
 
 class BudgetFacts(ModelFacts):
@@ -99,20 +97,24 @@ class BudgetFacts(ModelFacts):
         """Passes over the training split."""
         return derive(
             "tokens / tokens of the training split",
-            lambda tokens, train: tokens / train,
+            lambda tokens, train_tokens: tokens / train_tokens,
             tokens=self.tokens_for_budget,
-            train=self.run.data.train_tokens,
+            train_tokens=self.run.data.train_tokens,
         )
 
     @cached_property
-    def passes_over_data_few(self) -> Quantity[bool]:
-        """Whether the data are hardly repeated: at most 4 epochs, or, with the split's size unknown, over 1B tokens."""
-        if isinstance(self.epochs, Known):
-            return known(self.epochs.value <= MAX_FRESH_EPOCHS, "epochs ≤ 4 (Muennighoff et al. 2023)", self.epochs)
-        tokens = self.tokens_for_budget
-        if isinstance(tokens, Known) and tokens.value >= LARGE_RUN_TOKENS:
-            return known(True, "over 1B tokens: taken as a large corpus, its size is not known", tokens)
-        return Unknown("how often the data are repeated is not known: give --train-tokens")
+    def epochs_planned(self) -> Quantity[float]:
+        """Passes over the training split by the planned end (by the last step, where that is later or no plan is known)."""
+        tokens = max((q.value for q in (self.tokens_planned, self.tokens_seen) if isinstance(q, Known)), default=None)
+        source = self.tokens_planned if isinstance(self.tokens_planned, Known) else self.tokens_seen
+        if tokens is None or isinstance(source, Unknown):
+            return self.epochs
+        return derive(
+            "planned tokens / tokens of the training split",
+            lambda t, train_tokens: t / train_tokens,
+            t=Known(tokens, source.source),
+            train_tokens=self.run.data.train_tokens,
+        )
 
     @cached_property
     def yardstick(self) -> Yardstick:

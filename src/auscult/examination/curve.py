@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 from ..facts.curve import Noise, Slope, evaluation_noise, evaluations_needed, log_token_slope, smoothed_minimum
 from ..facts.schedule import cosine_learning_rate
 from ..facts.statistics import Estimate, difference_of_means
-from ..run import Known, Quantity, Series, Source, Unknown, derive, value_of
+from ..run import Known, Quantity, Series, Source, Unknown, derive, known, value_of
+from .budget import MAX_FRESH_EPOCHS
 from .machine import MachineFacts
 
 __all__ = ["ANNEALED_BELOW", "EARLY_STEPS", "MIN_EVALUATIONS", "CurveFacts", "Gap", "Rise"]
@@ -24,6 +27,11 @@ RISE_SIGMAS = 4.0
 RISE_FLOOR_NATS = 0.015
 """A rise counts above four standard deviations of one evaluation and 0.015 nats. The minimum of a running median of 3 over
 100 evaluations lies about 1.6 sd low and its end scatters by 0.67 sd: noise alone passes four once in thousands of runs."""
+LARGE_RUN_TOKENS = 1_000_000_000
+"""A run over more tokens than this is taken to read a large corpus when the size of its training split is not known."""
+SMALL_CORPUS = re.compile(r"shakespeare|char|wikitext|enwik|text8|ptb|tiny", re.IGNORECASE)
+"""Datasets by whose name a long run means many passes."""
+TRAIN_SIGMAS = 3.0
 MIN_ITERATIONS = 30
 """Logged iterations that can stand in for missing evaluations: noisier, and measured in train mode."""
 
@@ -32,13 +40,24 @@ MIN_ITERATIONS = 30
 class Rise:
     """How far a series ends above its smoothed minimum [nats/token].
 
-    ``threshold`` is what noise alone may do; ``train_change`` what the train split did since that minimum (None: unknown).
+    ``threshold`` is what noise alone may do; ``train_change`` what the train split did since that minimum (None: unknown),
+    and ``train_threshold`` what its noise alone may do.
     """
 
     value: float
     since_step: int
     threshold: float
     train_change: float | None
+    train_threshold: float = 0.0
+
+    @property
+    def train(self) -> str | None:
+        """What the train split did meanwhile: ``rises``, ``falls``, ``flat``, or None where it is not known."""
+        if self.train_change is None:
+            return None
+        if abs(self.train_change) <= self.train_threshold:
+            return "flat"
+        return "rises" if self.train_change > 0 else "falls"
 
     @property
     def is_significant(self) -> bool:
@@ -201,17 +220,22 @@ class CurveFacts(MachineFacts):
         """Validation minus training loss, both in eval mode, after the first descent."""
         train, val = self._tail("train_loss_eval"), self._tail("val_loss")
 
-        def measure(train: Series, val: Series) -> Gap:
+        def measure(train: Series, val: Series) -> Gap | None:
             by_step = dict(zip(train.steps, train.values, strict=True))
             differences = [
                 value - by_step[step] for step, value in zip(val.steps, val.values, strict=True) if step in by_step
             ]
             n = len(differences)
+            if not n:
+                return None
             mean = sum(differences) / n
             spread = math.sqrt(sum((d - mean) ** 2 for d in differences) / (n - 1) / n) if n > 1 else math.nan
             return Gap(mean, spread, sum(d < 0 for d in differences), n)
 
-        return derive("val_loss − train_loss_eval at the same steps", measure, train=train, val=val)
+        gap = derive("val_loss − train_loss_eval at the same steps", measure, train=train, val=val)
+        if isinstance(gap, Known) and gap.value is None:
+            return Unknown("no step has both a finite validation and a finite training loss")
+        return cast("Quantity[Gap]", gap)
 
     @cached_property
     def dropout_cost(self) -> Quantity[Estimate]:
@@ -242,10 +266,10 @@ class CurveFacts(MachineFacts):
         def measure(series: Series, minimum: tuple[int, float], noise: Noise) -> Rise:
             last = sorted(series.values[-3:])[len(series.values[-3:]) // 2]
             return Rise(
-                value=last - minimum[1],
-                since_step=minimum[0],
-                threshold=max(RISE_SIGMAS * noise.sd, RISE_FLOOR_NATS),
-                train_change=self._train_change_since(minimum[0]),
+                last - minimum[1],
+                minimum[0],
+                max(RISE_SIGMAS * noise.sd, RISE_FLOOR_NATS),
+                *self._train_change_since(minimum[0]),
             )
 
         return derive(
@@ -256,15 +280,40 @@ class CurveFacts(MachineFacts):
             noise=self.noise,
         )
 
-    def _train_change_since(self, step: int) -> float | None:
-        """Return how much the train split's loss changed from a step to the end, by running medians."""
+    def _train_change_since(self, step: int) -> tuple[float | None, float]:
+        """Return how much the train split changed from a step to the end, by running medians, and what noise may do."""
         for name in ("train_loss_eval", "train_loss"):
             tail = value_of(self._tail(name))
-            if tail is None or len(tail) < 4:
+            if tail is None or len(tail) < MIN_EVALUATIONS:
                 continue
             width = min(max(3, len(tail) // 20), 101)
             index = min(range(len(tail)), key=lambda i: abs(tail.steps[i] - step))
             around = sorted(tail.values[max(index - width // 2, 0) : index + width // 2 + 1])
             end = sorted(tail.values[-width:])
-            return end[len(end) // 2] - around[len(around) // 2]
-        return None
+            sd = evaluation_noise([math.log(s) for s in tail.steps], tail.values).sd
+            threshold = (
+                TRAIN_SIGMAS * 1.25 * sd * math.sqrt(2 / width)
+            )  # a median scatters 1.25 times as much as a mean
+            return end[len(end) // 2] - around[len(around) // 2], threshold
+        return None, 0.0
+
+    @cached_property
+    def passes_over_data_few(self) -> Quantity[bool]:
+        """Whether the data are hardly repeated, so that regularisation protects from nothing.
+
+        At most 4 planned epochs; with the split's size unknown, a plan of over 1B tokens on a corpus that is not known to
+        be small. A run that overfits is not one of them, whatever its size.
+        """
+        if isinstance(self.rise, Known) and self.rise.value.is_significant and self.rise.value.train == "falls":
+            return known(False, "validation rises while training falls", self.rise)
+        if isinstance(self.epochs_planned, Known):
+            return known(
+                self.epochs_planned.value <= MAX_FRESH_EPOCHS,
+                "epochs ≤ 4 (Muennighoff et al. 2023)",
+                self.epochs_planned,
+            )
+        tokens = self.tokens_planned if isinstance(self.tokens_planned, Known) else self.tokens_seen
+        small = SMALL_CORPUS.search(value_of(self.run.recipe.dataset) or "")
+        if isinstance(tokens, Known) and tokens.value >= LARGE_RUN_TOKENS and not small:
+            return known(True, "over 1B tokens: taken as a large corpus, its size is not known", tokens)
+        return Unknown("how often the data are repeated is not known: give --train-tokens")

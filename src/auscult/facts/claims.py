@@ -28,10 +28,15 @@ _RESULT = re.compile(
 )
 _FACTOR = re.compile(r"\d{1,3}(?:,\d{3})+|\d[\d_]*(?:\.\d+)?", re.ASCII)
 _WORD = re.compile(r"[A-Za-z_]+", re.ASCII)
-_NAME_SIZE = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([mM])(?![A-Za-z0-9])", re.ASCII)
+_NAME_SIZE = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([mM])(?![A-Za-z0-9])(?![-_ ]?tok)", re.ASCII)
+_OTHER_MODEL = re.compile(
+    r"\b(?:baseline|beat|versus|vs|compared?|unlike|fewer|less than|more than|instead of)\b", _FLAGS
+)
+"""Words that make a size another model's."""
 _COUNTED = ("", "seq", "sample", "example", "tok")
 """What a product may count and still be judged; other units may hide a conversion ("1000 steps * 4 s = 67 min")."""
 _MAX_FACTORS = 8
+_OPERATORS = {"+", "-", "/", "//", "%", "^", "−"}
 _MAX_WORDS = 5
 _MAX_LEFT = 200
 _STEP_WORDS = {"step", "iter", "iteration", "batch", "update"}
@@ -158,8 +163,11 @@ def _factors(left: str) -> tuple[tuple[int | float, ...], int] | None:
         if trailing is None or trailing > _MAX_WORDS:
             return None
         number = words[len(words) - 1 - trailing]
-        if not _FACTOR.fullmatch(number) or (index and len(words) - 1 - trailing > 0):
+        before = words[: len(words) - 1 - trailing]
+        if not _FACTOR.fullmatch(number) or (index and before):
             return None
+        if len(before) > 1 and before[-1] in _OPERATORS and _HAS_DIGIT.search(before[-2]):
+            return None  # a product inside a longer expression is not judged alone
         value = float(number.replace(",", "").replace("_", ""))
         factors.append(int(value) if value.is_integer() else value)
         if index == 0:
@@ -194,7 +202,7 @@ def find_claims(comments: Iterable[Comment]) -> tuple[Claim, ...]:
             for found in _NAME_SIZE.finditer(text):
                 claims.append(_claim("parameters", comment, found, None, found[1], found[2], (1, 2), from_name=True))
             continue
-        for pattern in (_PARAMETERS, _MODEL_SIZE):
+        for pattern in () if _OTHER_MODEL.search(text) else (_PARAMETERS, _MODEL_SIZE):
             for found in pattern.finditer(text):
                 claims.append(_claim("parameters", comment, found, found[1], found[2], found[3], (2, 3)))
         for found in _TOKENS.finditer(text):

@@ -248,6 +248,7 @@ def assemble(
         echoed = _parse_echo(text, f"{log.file}" if log else file, line)
         if echoed is not None:
             values.add(*echoed)
+            main = main or echoed[0]
             comments.extend(echoed[0].comments)
     for key, text, source in log.overrides if log is not None else ():
         try:

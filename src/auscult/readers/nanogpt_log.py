@@ -198,8 +198,8 @@ class _Reader:
             for kind, pattern in _NOTICES:
                 if pattern.search(text):
                     before = self.notices.get(kind)
-                    keep = before.source if before and kind != "checkpoint" else source
-                    self.notices[kind] = Notice(kind, keep, before.count + 1 if before else 1)
+                    first = before.source if before else source
+                    self.notices[kind] = Notice(kind, first, before.count + 1 if before else 1, number)
                     return
 
     def finish(self) -> LogText:
@@ -212,7 +212,7 @@ class _Reader:
                 )
         if self.first_broken is not None:
             self.problems.append(
-                Problem("broken_record", f"{self.broken} metric lines are cut or garbled", self.first_broken)
+                Problem("broken_record", f"metric lines cut or garbled: {self.broken}", self.first_broken, self.broken)
             )
         absent = Unknown("the log does not print it")
         return LogText(

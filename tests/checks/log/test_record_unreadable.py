@@ -30,10 +30,10 @@ def test_found_in_a_log(made_up: MadeUpRun) -> None:
     found = outcome.finding
     assert found is not None
     assert (found.code, found.severity) == ("LOG005", "info")
-    assert found.numbers == {"left_out": 1}
+    assert found.numbers == {"left_out": 2}
     # after the header, 41 iterations and 9 evaluations
     assert [e.place for e in found.evidence] == ["train.log:52"]
-    assert "2 metric lines are cut or garbled" in str(found.message)
+    assert "metric lines cut or garbled: 2" in str(found.message)
 
 
 def test_found_in_a_config(made_up: MadeUpRun) -> None:

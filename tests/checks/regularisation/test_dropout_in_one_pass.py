@@ -11,7 +11,7 @@ from auscult.checks import find_check
 from auscult.checks.base import Outcome, examine
 from auscult.checks.regularisation.dropout_costs_loss import PUBLISHED_GAIN
 from auscult.examination import MAX_FRESH_EPOCHS, Examination
-from auscult.examination.budget import LARGE_RUN_TOKENS
+from auscult.examination.curve import LARGE_RUN_TOKENS
 from auscult.readers import given_by_options
 from made_up import Log, MadeUpRun
 

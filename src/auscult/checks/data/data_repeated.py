@@ -10,7 +10,7 @@ MANY_EPOCHS = 16.0
 
 
 @check("DAT001", "The training data are repeated many times", "warning")
-def data_repeated(exam: Examination, epochs: Known[float]) -> Verdict:
+def data_repeated(exam: Examination, epochs_planned: Known[float]) -> Verdict:
     """
     What it looks for
     -----------------
@@ -33,16 +33,16 @@ def data_repeated(exam: Examination, epochs: Known[float]) -> Verdict:
     ----------
     Muennighoff et al. 2023, "Scaling Data-Constrained Language Models", arXiv:2305.16264.
     """
-    if epochs.value <= MAX_FRESH_EPOCHS:
-        return Clear(say("{epochs:.2g} epochs", epochs=epochs.value))
+    if epochs_planned.value <= MAX_FRESH_EPOCHS:
+        return Clear(say("{epochs:.2g} epochs", epochs=epochs_planned.value))
     return Found(
-        message=say("the run passes {epochs:.1f} times over its training split", epochs=epochs.value),
+        message=say("the planned steps pass {epochs:.1f} times over the training split", epochs=epochs_planned.value),
         meaning=say(
             "repeated tokens are worth less and less; past about {many:.0f} passes almost nothing", many=MANY_EPOCHS
         ),
         action=say("add data, plan fewer steps, or regularise and keep the checkpoint of lowest validation loss"),
-        evidence=tuple(epochs.source.leaves())[:4],
-        numbers={"epochs": epochs.value},
-        headline=say("{epochs:.1f} passes over the training split", epochs=epochs.value),
-        severity="info" if epochs.value < MANY_EPOCHS else None,
+        evidence=tuple(epochs_planned.source.leaves())[:4],
+        numbers={"epochs": epochs_planned.value},
+        headline=say("{epochs:.1f} passes over the training split", epochs=epochs_planned.value),
+        severity="info" if epochs_planned.value < MANY_EPOCHS else None,
     )

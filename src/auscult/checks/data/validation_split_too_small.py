@@ -41,8 +41,9 @@ def validation_split_too_small(exam: Examination, val_tokens: Known[int]) -> Ver
     if low <= WANTED_ERROR_NATS:
         return Clear(
             say(
-                "{tokens:si} tokens: the split's own error is at most {high:.3f} nats",
+                "{tokens:si} tokens: the split's own error is about {low:.3f} to {high:.3f} nats",
                 tokens=val_tokens.value,
+                low=low,
                 high=high,
             )
         )

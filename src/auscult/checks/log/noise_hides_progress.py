@@ -45,11 +45,17 @@ def noise_hides_progress(
     sd = noise.value.sd
     if sd * math.sqrt(2) < progress:
         return Clear(say("{sd:.4f} nats of noise against {progress:.4f} of progress", sd=sd, progress=progress))
-    needed = math.ceil((SIGMAS_TO_SEE * math.sqrt(2) * sd / progress) ** (2 / 3)) if progress > 0 else None
+    needed = _evaluations_to_see(sd / progress) if progress > 0 else None
+    one = "logged iteration" if series.name == "train_loss" else "evaluation"
     return Found(
-        headline=say("one evaluation is ± {sd:.3f}, the progress between two {progress:.3f}", sd=sd, progress=progress),
+        headline=say(
+            "one {one} is ± {sd:.3f}, the progress between two {progress:.3f}", one=one, sd=sd, progress=progress
+        ),
         message=say(
-            "one evaluation is ± {sd:.4f} nats; the progress between two is {progress:.4f}", sd=sd, progress=progress
+            "one {one} is ± {sd:.4f} nats; the progress between two is {progress:.4f}",
+            one=one,
+            sd=sd,
+            progress=progress,
         ),
         meaning=say(
             "a few flat-looking evaluations prove nothing; the slope over {n} does: {slope:.3f} ± {half:.3f} nats per e-fold of tokens",
@@ -66,3 +72,14 @@ def noise_hides_progress(
             "eval_iters": value_of(exam.run.recipe.eval_iters),
         },
     )
+
+
+def _evaluations_to_see(noise_over_progress: float) -> int:
+    """Return the evaluations over which a regression sees the progress between two at ``SIGMAS_TO_SEE`` errors.
+
+    The slope's error over n equally spaced points is σ/√(n(n²−1)/12) a spacing.
+    """
+    n = 3
+    while math.sqrt(n * (n * n - 1) / 12) < SIGMAS_TO_SEE * noise_over_progress:
+        n += 1
+    return n

@@ -32,7 +32,7 @@ def record_unreadable(exam: Examination) -> Verdict:
     """
     left_out = [p for p in exam.run.problems if p.kind in ("broken_record", "not_evaluated")]
     if not left_out:
-        return Clear(say("every metric line and every statement was read"))
+        return Clear(say("every metric line, and every setting that is used here, was read"))
     return Found(
         message=say(
             "{items}",
@@ -42,6 +42,6 @@ def record_unreadable(exam: Examination) -> Verdict:
         meaning=say("nothing there was executed or guessed; what depends on it is unknown"),
         action=say("write values as literals, or ignore this when they do not matter"),
         evidence=tuple(p.source for p in left_out),
-        numbers={"left_out": len(left_out)},
+        numbers={"left_out": sum(p.count for p in left_out)},
         severity="warning" if any(p.kind == "not_evaluated" and " = " in p.message for p in left_out) else None,
     )

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from ...examination import Examination
-from ...prose import say
-from ...run import Known, value_of
+from ...prose import Prose, say
+from ...run import Known, Unknown, value_of
 from ..base import Clear, Found, Verdict, check
 
 REASONS = {
@@ -41,14 +41,11 @@ def run_stopped_early(
     last, planned = last_step.value, max_steps.value
     if is_complete.value:
         return Clear(say("the log reaches step {last:count} of {planned:count}", last=last, planned=planned))
-    notice = next((n for kind in REASONS for n in exam.run.notices if n.kind == kind), None)
+    ends = last_step.source.line or 0
+    notice = next((n for kind in REASONS for n in exam.run.notices if n.kind == kind and n.last_line > ends), None)
     why = REASONS[notice.kind] if notice else "it is still going, was stopped, or the log was cut"
-    rate, peak = exam.learning_rate_at(last), exam.run.recipe.learning_rate
-    phase = (
-        say("; the learning rate is {rate:.3g} of a peak of {peak:g}, still decaying", rate=rate.value, peak=peak.value)
-        if isinstance(rate, Known) and isinstance(peak, Known) and (value_of(exam.run.recipe.decay_steps) or 0) > last
-        else say("")
-    )
+    rate = exam.learning_rate_at(last)
+    phase = _phase(exam, last)
     return Found(
         headline=say("the log ends at step {last:count} of {planned:count}", last=last, planned=planned),
         message=say(
@@ -68,3 +65,24 @@ def run_stopped_early(
         numbers={"last_step": last, "planned": planned, "share": last / planned, "learning_rate": value_of(rate)},
         severity="warning" if notice and notice.kind in ("out_of_memory", "traceback") else None,
     )
+
+
+def _phase(exam: Examination, last: int) -> Prose:
+    """Say where the learning rate stands at the last step."""
+    recipe = exam.run.recipe
+    rate, peak, schedule = exam.learning_rate_at(last), recipe.learning_rate, recipe.schedule
+    if isinstance(rate, Unknown) or isinstance(peak, Unknown) or isinstance(schedule, Unknown):
+        return say("")
+    if schedule.value == "constant":
+        return say("; the learning rate is constant at {rate:.3g}", rate=rate.value)
+    if last < (value_of(recipe.warmup_steps) or 0):
+        return say(
+            "; the learning rate is {rate:.3g} of a peak of {peak:g}, still warming up",
+            rate=rate.value,
+            peak=peak.value,
+        )
+    if last < (value_of(recipe.decay_steps) or 0) and rate.value < peak.value:
+        return say(
+            "; the learning rate is {rate:.3g} of a peak of {peak:g}, still decaying", rate=rate.value, peak=peak.value
+        )
+    return say("; the learning rate is at its floor of {rate:.3g}", rate=rate.value)

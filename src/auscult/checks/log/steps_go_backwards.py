@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 from ...examination import Examination
 from ...prose import say
 from ..base import Clear, Found, NotApplicable, Verdict, check
@@ -40,13 +42,16 @@ def steps_go_backwards(exam: Examination) -> Verdict:
     ]
     if not seams:
         return Clear(say("steps only go forward"))
-    series, _index = max(seams, key=lambda seam: sum(1 for s, _i in seams if s is seam[0]))
-    mine = [i for s, i in seams if s is series]
+    counts = Counter(series.name for series, _index in seams)
+    most = counts.most_common(1)[0][0]
+    series = next(s for s, _index in seams if s.name == most)
+    mine = [i for s, i in seams if s.name == most]
+    times = "once" if len(mine) == 1 else f"{len(mine):,} times"
     return Found(
-        headline=say("steps go back {n} times", n=len(mine)),
+        headline=say("steps go back {times}", times=times),
         message=say(
-            "steps go back {n} times, first from {before:count} to {after:count}",
-            n=len(mine),
+            "steps go back {times}, first from {before:count} to {after:count}",
+            times=times,
             before=series.steps[mine[0] - 1],
             after=series.steps[mine[0]],
         ),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from ...examination import Examination
 from ...prose import say
+from ...run import Known, value_of
 from ..base import Clear, Found, NotApplicable, Verdict, check
 
 
@@ -33,10 +34,23 @@ def out_of_memory(exam: Examination) -> Verdict:
     notice = next((n for n in exam.run.notices if n.kind == "out_of_memory"), None)
     if notice is None:
         return Clear(say("the log has no out-of-memory error"))
+    last = exam.last_step
+    went_on = isinstance(last, Known) and last.value > 0 and (last.source.line or 0) > notice.last_line
+    micro = value_of(exam.run.recipe.batch_size)
     return Found(
+        headline=say("out of memory, before steps that went on")
+        if went_on
+        else say("the run stopped for lack of memory"),
         message=say("the log says: {text}", text=(notice.source.text or "")[:100]),
-        meaning=say("the run ended because a step did not fit on the card"),
-        action=say("halve the micro-batch and double the accumulation: same tokens per step"),
+        meaning=say("an earlier attempt stopped there; the steps after it fit")
+        if went_on
+        else say("the run ended because a step did not fit on the card"),
+        action=say("nothing, if the recipe is the one that went on")
+        if went_on
+        else say("shorten the context or the model: the micro-batch is already one sequence")
+        if micro == 1
+        else say("halve the micro-batch and double the accumulation: same tokens per step"),
         evidence=(notice.source,),
         numbers={"count": notice.count},
+        severity="info" if went_on else None,
     )

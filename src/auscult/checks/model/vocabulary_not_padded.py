@@ -45,6 +45,6 @@ def vocabulary_not_padded(exam: Examination, shape: Known[Shape]) -> Verdict:
         message=say("the vocabulary, {vocab:count}, is not a multiple of {multiple}", vocab=vocab, multiple=MULTIPLE),
         meaning=say("the output layer, the largest matrix, misses the fast kernels"),
         action=say("pad it to {padded:count}", padded=padded),
-        evidence=(shape.source,),
+        evidence=tuple(exam.vocab_and_bias[0].source.leaves()) if isinstance(exam.vocab_and_bias[0], Known) else (),
         numbers={"vocab_size": vocab, "padded": padded},
     )

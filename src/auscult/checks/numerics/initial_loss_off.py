@@ -57,7 +57,7 @@ def initial_loss_off(exam: Examination, initial_loss: Known[float]) -> Verdict:
         if vocab is not None
         else say("no vocabulary starts above {expected:.1f}", expected=expected)
     )
-    if abs(difference) <= ABOVE_NATS:
+    if vocab is not None and abs(difference) <= ABOVE_NATS:
         return Clear(say("{loss:.2f} at step 0; {told}", loss=initial_loss.value, told=str(told)))
     return Found(
         headline=say("the loss starts at {loss:.2f}; {told}", loss=initial_loss.value, told=str(told)),

@@ -42,6 +42,7 @@ def loss_not_finite(exam: Examination) -> Verdict:
     if not bad:
         return Clear(say("every loss is finite"))
     step, first, index = bad[0]
+    lost = any(not math.isfinite(s.values[-1]) for s in series)
     return Found(
         headline=say("{name} is {value} from step {step:count}", name=first.name, value=first.values[index], step=step),
         message=say(
@@ -51,10 +52,15 @@ def loss_not_finite(exam: Examination) -> Verdict:
             step=step,
             n=len(bad),
         ),
-        meaning=say("the weights are lost from there on"),
+        meaning=say("the weights are lost from there on")
+        if lost
+        else say("later losses are finite: single batches overflowed, and the weights went on"),
         action=say(
             "restart from a checkpoint before step {step:count}, in bf16 or with a lower learning rate", step=step
-        ),
+        )
+        if lost
+        else say("look at the gradient norm there; clip gradients, or use bf16"),
         evidence=(first.source(index),),
         numbers={"first_step": step, "count": len(bad)},
+        severity=None if lost else "warning",
     )

@@ -6,7 +6,7 @@ from ...run import Known, Series
 from ..base import Clear, Effect, Found, Verdict, check
 
 
-@check("NUM002", "The loss rises, on both splits", "error")
+@check("NUM002", "The loss rises", "error")
 def loss_rises(exam: Examination, judged_series: Known[Series], rise: Known[Rise]) -> Verdict:
     """
     What it looks for
@@ -30,7 +30,8 @@ def loss_rises(exam: Examination, judged_series: Known[Series], rise: Known[Rise
     Noise: Gasser et al. 1986, Biometrika 73.
     """
     r, series = rise.value, judged_series.value
-    if not r.is_significant or (r.train_change is not None and r.train_change <= 0):
+    alone = series.name == "train_loss"
+    if not r.is_significant or (not alone and r.train in ("falls", "flat")):
         return Clear(
             say(
                 "the loss ends {value:.3f} above its minimum; noise alone may do {threshold:.3f}",
@@ -38,19 +39,21 @@ def loss_rises(exam: Examination, judged_series: Known[Series], rise: Known[Rise
                 threshold=r.threshold,
             )
         )
+    where = "on the train split" if alone else "on both splits" if r.train == "rises" else "on validation"
     index = series.steps.index(r.since_step)
     return Found(
         headline=say(
-            "the loss rises {value:.2f} after step {step:count}, on both splits", value=r.value, step=r.since_step
+            "the loss rises {value:.2f} after step {step:count}, {where}", value=r.value, step=r.since_step, where=where
         ),
         message=say(
-            "the loss rises by {value:.2f} nats after step {step:count}, on the train split too",
+            "the loss rises by {value:.2f} nats after step {step:count}, {where}",
             value=r.value,
             step=r.since_step,
-        )
-        if r.train_change is not None
-        else say("the loss rises by {value:.2f} nats after step {step:count}", value=r.value, step=r.since_step),
-        meaning=say("the run is moving away from what it had reached: not overfitting"),
+            where=where,
+        ),
+        meaning=say("the run is moving away from what it had reached: not overfitting")
+        if r.train == "rises" or alone
+        else say("the run is diverging, or overfitting: the log has no training loss to tell which"),
         action=say(
             "go back to step {step:count} and lower the learning rate, or let it decay from there", step=r.since_step
         ),

@@ -51,6 +51,14 @@ def dropout_costs_loss(exam: Examination, dropout: Known[float], dropout_cost: K
                 error=cost.standard_error,
             )
         )
+    if cost.value < -SIGMAS * cost.standard_error:
+        return Clear(
+            say(
+                "train mode lies {value:.3f} ± {error:.3f} nats below eval mode: no price of dropout is seen",
+                value=-cost.value,
+                error=cost.standard_error,
+            )
+        )
     if cost.value < SIGMAS * cost.standard_error:
         return Clear(
             say(
@@ -92,7 +100,7 @@ def dropout_costs_loss(exam: Examination, dropout: Known[float], dropout_cost: K
         else say("keep it: the data are repeated, and it protects"),
         evidence=(dropout.source, *dropout_cost.source.inputs),
         numbers=numbers,
-        effect=Effect("nats", PUBLISHED_GAIN, -cost.value, 0.0) if few else Effect("clarity"),
+        effect=Effect("nats", max(PUBLISHED_GAIN, -cost.value), -cost.value, 0.0) if few else Effect("clarity"),
         edits=edits,
         headline=say(
             "dropout {p:g} costs {value:.3f} ± {error:.3f} (train − eval mode)",

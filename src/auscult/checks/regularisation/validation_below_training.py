@@ -11,6 +11,8 @@ from ..base import CannotTell, Clear, Found, Verdict, check
 SIGMAS = 3.0
 """A mean gap this many standard errors below zero is not the noise of evaluations."""
 SIGN_TEST = 0.01
+SIGN_TEST_EVALUATIONS = 7
+"""Below seven evaluations a sign test cannot reach 0.01: 1/2⁶ is 0.016. Then all must lie below, by three errors."""
 FEW = 3
 """Fewer evaluations carry no standard error of their own."""
 
@@ -45,7 +47,8 @@ def validation_below_training(exam: Examination, gap: Known[Gap]) -> Verdict:
     if g.evaluations < FEW:
         return _few(exam, gap)
     sign = _binomial_tail(g.below, g.evaluations)
-    if g.mean >= 0 or sign > SIGN_TEST or g.mean > -SIGMAS * g.standard_error:
+    unsure = sign > SIGN_TEST and not (g.below == g.evaluations < SIGN_TEST_EVALUATIONS)
+    if g.mean >= 0 or unsure or g.mean > -SIGMAS * g.standard_error:
         return Clear(
             say(
                 "the gap is {mean:+.3f} ± {error:.3f}, {below} of {n} below",

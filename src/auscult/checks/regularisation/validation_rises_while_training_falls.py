@@ -46,15 +46,15 @@ def validation_rises_while_training_falls(
         return CannotTell(
             say("validation rises by {value:.3f}, and the log has no training loss to compare", value=r.value)
         )
-    if r.train_change > 0:
+    if r.train == "rises":
         return Clear(say("training rises too: not overfitting (NUM002)"))
     index = series.steps.index(r.since_step)
     return Found(
         message=say(
-            "validation rises by {value:.2f} nats after step {step:count} while the train split falls by {fall:.2f}",
+            "validation rises by {value:.2f} nats after step {step:count} while the train split {train}",
             value=r.value,
             step=r.since_step,
-            fall=-r.train_change,
+            train=f"falls by {-r.train_change:.2f}" if r.train == "falls" else "does not",
         ),
         meaning=say("the model memorises its training data"),
         action=say(
@@ -65,6 +65,6 @@ def validation_rises_while_training_falls(
         numbers={"rise": r.value, "minimum_step": r.since_step, "train_change": r.train_change},
         effect=Effect("nats", -r.value, -r.value, -r.value),
         headline=say(
-            "validation rises {value:.2f} after step {step:count}, training falls", value=r.value, step=r.since_step
+            "validation rises {value:.2f} after step {step:count}, training does not", value=r.value, step=r.since_step
         ),
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 from ...examination import Examination
 from ...prose import say
 from ...run import Known
-from ..base import Clear, Found, NotApplicable, Verdict, check
+from ..base import Clear, Edit, Found, NotApplicable, Verdict, check
 
 LONG_SHARE = 0.20
 """A fifth of the run at the floor of the learning rate."""
@@ -11,7 +11,12 @@ LONG_SHARE = 0.20
 
 @check("SCH002", "The learning rate sits at its floor for a long part of the run", "warning")
 def schedule_ends_early(
-    exam: Examination, max_steps: Known[int], decay_steps: Known[int], min_lr: Known[float], schedule: Known[str]
+    exam: Examination,
+    max_steps: Known[int],
+    decay_steps: Known[int],
+    min_lr: Known[float],
+    learning_rate: Known[float],
+    schedule: Known[str],
 ) -> Verdict:
     """
     What it looks for
@@ -36,6 +41,8 @@ def schedule_ends_early(
     """
     if schedule.value == "constant":
         return NotApplicable(say("the learning rate is constant by design"))
+    if min_lr.value >= learning_rate.value:
+        return NotApplicable(say("the floor is not below the peak (SCH003): nothing decays"))
     share = 1 - decay_steps.value / max_steps.value
     if share <= LONG_SHARE:
         return Clear(
@@ -52,6 +59,15 @@ def schedule_ends_early(
         meaning=say("those steps buy little, and the curve looks saturated when only the learning rate is"),
         action=say("set lr_decay_iters to max_iters, or stop the run there"),
         evidence=(decay_steps.source, max_steps.source),
+        edits=(
+            Edit(
+                "lr_decay_iters",
+                decay_steps.value,
+                max_steps.value,
+                say("the schedule should end with the run"),
+                "changes_result",
+            ),
+        ),
         numbers={"share_at_floor": share},
         headline=say("{share:percent} of the run is at the learning rate's floor", share=share),
     )

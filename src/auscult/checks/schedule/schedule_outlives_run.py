@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from ...examination import Examination
 from ...prose import say
-from ...run import Known, value_of
-from ..base import Clear, Edit, Effect, Found, NotApplicable, Verdict, check
+from ...run import Known, Unknown, value_of
+from ..base import CannotTell, Clear, Edit, Effect, Found, NotApplicable, Verdict, check
 
 HIGH_SHARE = 0.30
 """Ending above 30 % of the peak leaves most of the annealing gain unclaimed."""
@@ -41,8 +41,13 @@ def schedule_outlives_run(
     """
     if schedule.value == "constant":
         return NotApplicable(say("the learning rate is constant by design"))
+    floor = value_of(exam.run.recipe.min_lr)
+    if floor is not None and floor >= learning_rate.value:
+        return NotApplicable(say("the floor is not below the peak (SCH003): nothing decays"))
     end = exam.learning_rate_at(max_steps.value)
-    share = (value_of(end) or 0.0) / learning_rate.value if learning_rate.value else 0.0
+    if isinstance(end, Unknown):
+        return CannotTell(say("{reason}", reason=end.reason))
+    share = end.value / learning_rate.value if learning_rate.value else 0.0
     if decay_steps.value <= max_steps.value or share <= HIGH_SHARE:
         return Clear(say("the learning rate ends at {share:percent} of its peak", share=share))
     low, middle, high = ANNEALING_GAIN

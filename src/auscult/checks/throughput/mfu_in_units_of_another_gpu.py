@@ -50,12 +50,13 @@ def mfu_in_units_of_another_gpu(exam: Examination, mfu_logged: Known[float]) -> 
         return Clear(say("the card's peak is the 312 TFLOP/s that nanoGPT divides by"))
     quoted = value_of(exam.run.logged.mfu_range) if exam.run.get("mfu") is None else None
     card = exam.gpu.value.name if isinstance(exam.gpu, Known) else "this card"
+    achieved = value_of(exam.flops_per_s)
     numbers = {
         "mfu_logged": logged,
         "mfu": true,
         "peak_flops_per_s": peak,
         "logged_peak_flops_per_s": A100_PEAK_FLOPS_PER_S,
-        "flops_per_s": value_of(exam.flops_per_s),
+        "flops_per_s": achieved,
         "tokens_per_s": value_of(exam.tokens_per_s),
         "flops_per_token": value_of(exam.flops_per_token),
         "ceiling_on_logged_scale": peak / A100_PEAK_FLOPS_PER_S,
@@ -91,9 +92,10 @@ def mfu_in_units_of_another_gpu(exam: Examination, mfu_logged: Known[float]) -> 
     return Found(
         message=message,
         meaning=say(
-            "{achieved:.1f} of {peak:.1f} TFLOP/s; on the printed scale this card cannot exceed {ceiling:percent}",
-            achieved=(value_of(exam.flops_per_s) or 0.0) / 1e12,
-            peak=peak * (value_of(exam.processes) or 1) / 1e12,
+            "{speed}on the printed scale this card cannot exceed {ceiling:percent}",
+            speed=f"{achieved / 1e12:.1f} of {peak * (value_of(exam.processes) or 1) / 1e12:.1f} TFLOP/s; "
+            if achieved is not None
+            else "",
             ceiling=peak / A100_PEAK_FLOPS_PER_S,
         ),
         action=say("nothing for speed; set flops_promised = {peak:.3g} in model.py to print true figures", peak=peak),
