@@ -81,6 +81,19 @@ def test_formatting_and_comments_survive(made_up: MadeUpRun) -> None:
     assert fixed_config(diagnosis.examination, diagnosis.prescription) == text.replace("  384 ", "  768 ")
 
 
+def test_a_true_comment_is_not_falsified(made_up: MadeUpRun) -> None:
+    """NanoGPT's own "12 batch size * 1024 block size * 5 gradaccum * 8 GPUs = 491,520" keeps a result that stays true."""
+    comment = "# 12 batch size * 1024 block size * 5 gradaccum * 8 GPUs = 491,520\n"
+    folder = made_up.write(
+        {"batch_size": 12, "gradient_accumulation_steps": 40, "n_layer": 12, "n_embd": 768, "n_head": 12},
+        comments=comment,
+    )
+    text = fixed(folder / "train_narrow.py", "RTX 3060 Ti")
+    assert "batch_size = 8\n" in text
+    assert "gradient_accumulation_steps = 60\n" in text
+    assert "= 491,520" in text
+
+
 def test_a_value_that_is_not_written_is_added(made_up: MadeUpRun) -> None:
     """An edit of a key that the config leaves to its default is appended as a line."""
     folder = made_up.write()

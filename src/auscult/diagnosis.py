@@ -11,9 +11,10 @@ from .checks.base import Finding, Outcome, examine
 from .differential import Hypothesis, weigh
 from .examination import MIN_EVALUATIONS, Examination
 from .facts.forecast import extrapolate
+from .facts.memory import USABLE_FRACTION
 from .facts.scaling import Band
 from .prescription import Prescription, prescribe
-from .prose import Prose, say
+from .prose import Prose, duration, say
 from .run import Known, Quantity, Run, Unknown, known, value_of
 
 __all__ = ["Diagnosis", "Forecast", "Verdict", "diagnose"]
@@ -266,10 +267,9 @@ def _cost(exam: Examination) -> str:
     )
     parts = []
     if hours is not None and isinstance(exam.gpu, Known):
-        span = f"{hours.low:.0f} to {hours.high:.0f}" if hours.high - hours.low >= 1 else f"{hours.value:.1f}"
-        parts.append(f"it would take {span} hours on {exam.gpu.value.name}")
+        parts.append(f"it would take {duration(hours.low, hours.high)} on {exam.gpu.value.name}")
     if memory is not None and limit is not None:
-        parts.append(f"a step needs {memory.total / 2**30:.1f} of {limit / 2**30:.1f} GiB")
+        parts.append(f"a step needs {memory.total / 2**30:.1f} of {USABLE_FRACTION * limit / 2**30:.1f} GiB")
     text = "; ".join(parts)
     return f" {text[:1].upper()}{text[1:]}." if text else ""
 

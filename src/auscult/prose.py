@@ -11,7 +11,7 @@ import string
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Prose", "say", "si"]
+__all__ = ["Prose", "duration", "say", "si"]
 
 _SI = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
@@ -39,6 +39,22 @@ def si(value: float, digits: int = 3) -> str:
             text = f"{scaled:.{max(digits - len(str(int(abs(scaled)))), 0)}f}"
             return (text.rstrip("0").rstrip(".") if "." in text else text) + suffix
     return f"{value:g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def duration(low_hours: float, high_hours: float | None = None) -> str:
+    """Return hours as a person says them, or a range of them in one unit.
+
+    Examples
+    --------
+    >>> duration(61.9), duration(19.2, 27.4), duration(47.5, 76.0), duration(0.68, 0.95)
+    ('2.6 days', '19–27 hours', '2.0–3.2 days', '41–57 minutes')
+    """
+    high = low_hours if high_hours is None else high_hours
+    factor, unit = (1 / 24, "days") if high >= 48 else (1.0, "hours") if high >= 1 else (60.0, "minutes")
+    low_text, high_text = (
+        f"{x * factor:.0f}" if x * factor >= 10 or unit == "minutes" else f"{x * factor:.1f}" for x in (low_hours, high)
+    )
+    return f"{low_text} {unit}" if low_text == high_text else f"{low_text}–{high_text} {unit}"
 
 
 class _Formatter(string.Formatter):

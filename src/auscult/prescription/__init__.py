@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -174,8 +175,10 @@ def fixed_config(exam: Examination, prescription: Prescription) -> str:
     changed = {e.before: e.after for e in prescription.edits if e.key in ("batch_size", "gradient_accumulation_steps")}
 
     def factors(claim: Claim) -> tuple[int | float, ...] | None:
+        """Name the new batch in a product, where that leaves its result as it was."""
         new = tuple(changed.get(factor, factor) for factor in claim.factors)
-        return new if new != claim.factors and len(set(claim.factors)) == len(claim.factors) else None
+        same = math.prod(new) == math.prod(claim.factors) and len(set(claim.factors)) == len(claim.factors)
+        return new if new != claim.factors and same else None
 
     return correct_claims(text, value_of(after.judgements) or (), factors)
 

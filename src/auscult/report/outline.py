@@ -10,8 +10,7 @@ from pathlib import PurePath
 
 from ..checks.base import Clear, Finding
 from ..diagnosis import Diagnosis
-from ..facts.scaling import Band
-from ..prose import si
+from ..prose import duration, si
 from ..run import Known, Quantity, Series, Source, Unknown, value_of
 
 __all__ = ["Block", "Bullets", "Code", "Curve", "Paragraph", "Row", "Screen", "Section", "Table", "screen", "sections"]
@@ -100,21 +99,6 @@ class Section:
 def _minus(text: str) -> str:
     """Return the text with a true minus before numbers."""
     return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
-
-
-def _days(hours: float) -> str:
-    return (
-        f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
-    )
-
-
-def _span(hours: Band) -> str:
-    """Return hours as one figure, or as a range where they are not measured."""
-    if hours.high - hours.low < 0.01 * hours.high:
-        return _days(hours.value)
-    low, unit = _days(hours.low).split(" ")
-    high, unit_high = _days(hours.high).split(" ")
-    return f"{low}–{high} {unit}" if unit == unit_high else f"{low} {unit}–{high} {unit_high}"
 
 
 def worth(finding: Finding) -> str:
@@ -224,7 +208,7 @@ def _prescription(d: Diagnosis) -> tuple[str, ...]:
     if isinstance(p.fit, Known):
         facts.append(f"{p.fit.value.memory.total / 2**30:.1f} of {p.fit.value.limit_bytes / 2**30:.1f} GiB")
     if isinstance(p.hours, Known) and isinstance(d.run.recipe.max_steps, Known):
-        facts.append(f"{_span(p.hours.value)} for {d.run.recipe.max_steps.value:,} steps")
+        facts.append(f"{duration(p.hours.value.low, p.hours.value.high)} for {d.run.recipe.max_steps.value:,} steps")
     if facts:
         lines.append(" · ".join(facts))
     if isinstance(p.resume, Known) and p.edits and d.run.series:
