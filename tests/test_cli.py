@@ -223,3 +223,45 @@ def test_reprs_are_worth_reading(made_up: MadeUpRun) -> None:
     diagnosis = auscult.diagnose(run_)
     assert diagnosis.status in repr(diagnosis)
     assert f"{healthy_log().evaluations[20_000][1]:.4f}"[:5] in repr(run_.get("val_loss"))
+
+
+def test_expect_at_beyond_the_plan_is_refused(example: Path) -> None:
+    """A step after the last planned one has no expectation, and the refusal says where the plan ends."""
+    done = run("diagnose", str(example), "--expect-at", "50000")
+    assert done.returncode == 2
+    assert "20,000 planned steps" in done.stderr
+
+
+def test_repeated_data_have_no_anchor(made_up: MadeUpRun) -> None:
+    """Known runs read fresh data: at 105 planned passes no loss is promised from them."""
+    path = str(made_up.write())
+    fresh = json.loads(run("diagnose", path, "--format", "json").stdout)
+    repeated = json.loads(run("diagnose", path, "--train-tokens", "100M", "--format", "json").stdout)
+    assert fresh["prescription"]["expected"] is not None
+    assert repeated["prescription"]["expected"] is None
+    assert "105 times" in repeated["unknown"]["prescription.expected"]
+
+
+def test_a_true_comment_outweighs_a_name(made_up: MadeUpRun) -> None:
+    """A comment that says the true size settles it: the size in the run's name is not held against the config."""
+    path = made_up.write({"wandb_run_name": "gpt2-124M-look-alike"}, comments="# ~30M parameters, vs 124M baseline\n")
+    result = json.loads(run("diagnose", str(path), "--format", "json").stdout)
+    assert next(c for c in result["checks"] if c["code"] == "MDL001")["verdict"] == "clear"
+
+
+def test_evaluation_only_is_no_training(made_up: MadeUpRun) -> None:
+    """A config with eval_only trains nothing: no steps are planned and nobody is told to let it finish."""
+    result = json.loads(run("diagnose", str(made_up.write({"eval_only": True})), "--format", "json").stdout)
+    assert result["run"]["steps"]["planned"] is None
+    assert "eval_only" in result["unknown"]["run.steps.planned"]
+    assert "LOG004" not in {f["code"] for f in result["findings"]}
+
+
+def test_a_step_that_cannot_fit_is_not_called_fine(made_up: MadeUpRun) -> None:
+    """Where not even one sequence fits, the screen says so and promises no hours."""
+    big = {"n_layer": 48, "n_embd": 1600, "n_head": 25, "batch_size": 1}
+    screen = run("diagnose", str(made_up.write(big) / "train_narrow.py"), "--gpu", "RTX 4070", "--quiet").stdout
+    assert "not even one sequence fits" in screen
+    assert "nothing to change" not in screen
+    assert "hours for" not in screen
+    assert "days for" not in screen

@@ -200,3 +200,30 @@ def test_the_fixed_config_is_the_model_it_claims(made_up: MadeUpRun, width: int)
     (folder / "train.log").unlink()
     diagnosis = auscult.diagnose(auscult.read(folder))
     assert diagnosis.find("MDL001") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "becomes"),
+    [
+        ("max_iters = 20000  # 20000 * 524,288 = 10.5B tokens", "max_iters = 20000  # 20000 * 524,288 = 10.5B tokens"),
+        ("gradient_accumulation_steps = 32  # 16 x 32 x 1024 = 524k tokens/step", "gradient_accumulation_steps = 64  # 8 x 64 x 1024 = 524k tokens/step"),
+        ("max_iters = 20000  # ~3B tokens seen", "max_iters = 20000  # ~10.5B tokens seen"),
+    ],
+)  # fmt: skip
+def test_what_becomes_of_a_comment(made_up: MadeUpRun, line: str, becomes: str) -> None:
+    """True products stay, factors that change are named anew, false totals are corrected."""
+    folder = made_up.write({"n_layer": 12, "n_embd": 768, "n_head": 12, "dropout": 0.0})
+    config = folder / "train_narrow.py"
+    key = line.partition(" ")[0]
+    config.write_text(
+        "".join(line + "\n" if row.startswith(f"{key} =") else row for row in config.read_text().splitlines(True))
+    )
+    assert becomes in fixed(config).splitlines()
+
+
+def test_comments_that_cannot_be_verified_are_pointed_out(made_up: MadeUpRun) -> None:
+    """A comment with a number beside an edited value, which no claim covers, is listed rather than silently kept."""
+    folder = made_up.write(comments="# ~124M parameters\n")
+    config = folder / "train_narrow.py"
+    config.write_text(config.read_text().replace("n_embd = 384", "n_embd = 384  # half of GPT-2's 768"))
+    assert "half of GPT-2's 768" in run(str(config)).stderr

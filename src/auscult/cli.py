@@ -116,10 +116,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _step(text: str) -> int:
-    value = int(text.replace(",", "").replace("_", ""))
-    if value < 1:
-        raise ValueError
-    return value
+    digits = text.replace(",", "").replace("_", "")
+    if not digits.isdecimal() or int(digits) < 1:
+        raise argparse.ArgumentTypeError(f"expected a step from 1 on, found {text!r}")
+    return int(digits)
 
 
 def _read_and_diagnose(arguments: argparse.Namespace) -> tuple[Diagnosis, str]:
@@ -204,7 +204,7 @@ def _umask() -> int:
 
 
 def _fix(arguments: argparse.Namespace) -> int:
-    from .prescription import diff, fixed_config
+    from .prescription import diff, fixed_config, unverified_comments
 
     diagnosis, _invocation = _read_and_diagnose(arguments)
     fixed = fixed_config(diagnosis.examination, diagnosis.prescription)
@@ -215,6 +215,8 @@ def _fix(arguments: argparse.Namespace) -> int:
     if fixed == config.text:
         print("nothing to fix", file=sys.stderr)
         return 0
+    for line in unverified_comments(diagnosis.examination, diagnosis.prescription):
+        print(f"check the comment beside what changed: {line}", file=sys.stderr)
     if arguments.in_place:
         _write_atomically(source, fixed)
         print(f"rewrote {source}", file=sys.stderr)

@@ -23,6 +23,8 @@ FLAT_SLOPE = 0.05
 """Half the slope of published laws here (0.10 to 0.19 nats per e-fold, science.md §3b): flat when even the steep end of the
 interval is below it."""
 LAW_SLOPE = 0.10
+MAX_EXTRAPOLATION = 2.5
+"""A line in ln(tokens) is not extended beyond two and a half times the steps seen: laws bend."""
 LOW_RATE_LEFT = 0.15
 LEVEL_SLACK_NATS = 0.05
 _UNITS = {"nats": 0, "hours": 1, "GiB": 2, "clarity": 3}
@@ -225,6 +227,8 @@ def _status_sentence(
                 "The run is complete{named}.", named=named
             ), "is not distinguishable from flat over its last evaluations"
         case "plateau":
+            if top.cause == "undetermined":
+                return say("Flat{named}: the log does not tell why.", named=named), ""
             return say("Flat{named}: most likely {cause}.", named=named, cause=top.cause.replace("_", " ")), ""
         case "diverged" | "overfitting":
             finding = findings.get("REG001") or findings.get("NUM001") or findings.get("NUM002")
@@ -246,7 +250,7 @@ def _too_short(exam: Examination, named: str) -> Prose:
     count = len(series) if series is not None else 0
     head = "Not the model you named, and w" if named else "W"
     more = exam.more_evaluations(LAW_SLOPE)
-    ask = say("; {more} more would tell", more=more) if more else say("")
+    ask = say("; at least {more} more are needed", more=more) if more else say("")
     if count < MIN_EVALUATIONS:
         return say(
             "{head}hether it is saturated cannot be told from {n} evaluation{s}{ask}.",
@@ -291,6 +295,10 @@ def _forecast(exam: Examination, findings: dict[str, Finding]) -> Quantity[Forec
             ),
             "anchored law",
             exam.expected_loss,
+        )
+    if planned.value > MAX_EXTRAPOLATION * exam.last_step.value:
+        return Unknown(
+            f"the log covers {100 * exam.last_step.value / planned.value:.0f} % of the plan: too little to extrapolate"
         )
     if isinstance(exam.slope, Unknown):
         return exam.slope

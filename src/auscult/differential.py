@@ -134,9 +134,10 @@ def _curve(exam: Examination, findings: Mapping[str, Finding], scales: _Scales) 
             )
         scales.add(text, undetermined=4.0)
         return
-    slope = exam.slope.value
+    slope, series = exam.slope.value, value_of(exam.judged_series)
     shown = say(
-        "{value:.3f} ± {half:.3f} nats per e-fold of tokens over {n} evaluations",
+        "{value:.3f} ± {half:.3f} nats per e-fold of tokens over {n} {points}",
+        points="iterations" if series is not None and series.name == "train_loss" else "evaluations",
         value=slope.value,
         half=slope.high - slope.value,
         n=slope.points,
@@ -230,7 +231,7 @@ def _symptoms(exam: Examination, findings: Mapping[str, Finding], scales: _Scale
             none=-3.0 if finding.severity == "error" else -0.5,
         )
     if (finding := findings.get("REG004")) is not None:
-        scales.add(finding.message, data_shift=0.5)
+        scales.add(finding.message, data_shift=1.5 if "split_error_low" in finding.numbers else 0.5)
         scales.add(
             say("dropout cannot make validation lie below training: both are measured with it off"), regularisation=-0.5
         )

@@ -54,6 +54,8 @@ def duration(low_hours: float, high_hours: float | None = None) -> str:
     low_text, high_text = (
         f"{x * factor:.0f}" if x * factor >= 10 or unit == "minutes" else f"{x * factor:.1f}" for x in (low_hours, high)
     )
+    if low_text == high_text == "1":
+        return f"1 {unit[:-1]}"
     return f"{low_text} {unit}" if low_text == high_text else f"{low_text}–{high_text} {unit}"
 
 

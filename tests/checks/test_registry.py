@@ -12,7 +12,7 @@ import auscult
 from auscult.checks import all_checks
 from auscult.checks.base import SECTIONS, Check, examine
 from auscult.examination import Examination
-from auscult.run import Architecture, Data, Recipe
+from auscult.run import Architecture, Data, Machine, Recipe
 from made_up import MadeUpRun
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,8 +63,8 @@ def test_documentation_has_the_five_sections(item: Check) -> None:
 
 @each_check
 def test_requirements_resolve(item: Check) -> None:
-    """Every name that a check requires is a fact of the examination, the recipe, the architecture or the data."""
-    owners = (Examination, Recipe, Architecture, Data)
+    """Every name that a check requires is a fact of the examination, the recipe, the architecture, the data or the machine."""
+    owners = (Examination, Recipe, Architecture, Data, Machine)
     assert [name for name in item.requires if not any(hasattr(owner, name) for owner in owners)] == []
 
 

@@ -219,7 +219,7 @@ def check(code: str, title: str, severity: Severity) -> Callable[[Callable[..., 
 
 
 def _require(exam: Examination, name: str) -> Any:
-    for owner in (exam, exam.run.recipe, exam.run.recipe.architecture, exam.run.data):
+    for owner in (exam, exam.run.recipe, exam.run.recipe.architecture, exam.run.data, exam.run.machine):
         if hasattr(owner, name):
             return getattr(owner, name)
     raise AttributeError(f"a check requires {name!r}, which no examination has")

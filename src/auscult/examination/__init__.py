@@ -27,6 +27,9 @@ class Examination(CurveFacts):
         dataset = self.run.recipe.dataset
         if isinstance(dataset, Unknown):
             return dataset
+        epochs = value_of(self.epochs_planned)
+        if epochs is not None and epochs > MAX_FRESH_EPOCHS:
+            return Unknown(f"the known runs read fresh data; this plan passes {epochs:.0f} times over its own")
         vocab, _bias, _proved = self.vocab_and_bias
         if value_of(vocab) not in (50_257, 50_304):
             return Unknown("the known runs use GPT-2's tokenizer; this run's vocabulary is another or unknown")

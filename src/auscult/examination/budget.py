@@ -44,7 +44,7 @@ class BudgetFacts(ModelFacts):
         for series in self.run.series:
             step = max(series.steps)
             if best is None or step > best[0]:
-                best = (step, series.source(series.steps.index(step)))
+                best = (step, series.source(len(series) - 1 - series.steps[::-1].index(step)))
         return Known(*best) if best else Unknown("there is no log")
 
     @cached_property

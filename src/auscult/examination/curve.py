@@ -317,3 +317,10 @@ class CurveFacts(MachineFacts):
         if isinstance(tokens, Known) and tokens.value >= LARGE_RUN_TOKENS and not small:
             return known(True, "over 1B tokens: taken as a large corpus, its size is not known", tokens)
         return Unknown("how often the data are repeated is not known: give --train-tokens")
+
+    @cached_property
+    def freshness(self) -> str:
+        """How sure it is that the data are hardly repeated, as a clause."""
+        if isinstance(self.epochs_planned, Known):
+            return f"the data are hardly repeated ({self.epochs_planned.value:.2g} passes)"
+        return "at this many tokens the data are taken to be hardly repeated; --train-tokens would tell"

@@ -18,6 +18,9 @@ from .model import Shape
 
 __all__ = ["MachineFacts"]
 
+WHOLE_SLACK = 0.1
+"""How far from a whole number the implied processes may lie: the printed MFU is rounded and the shape may be a fork's."""
+
 
 class MachineFacts(BudgetFacts):
     """Facts about hardware, throughput and memory."""
@@ -154,13 +157,8 @@ class MachineFacts(BudgetFacts):
             shape=self.shape,
         )
 
-    @cached_property
-    def processes(self) -> Quantity[int]:
-        """How many devices share a step: as given, or from the MFU that each process prints for its share."""
-        if isinstance(self.run.machine.gpu_count, Known):
-            return self.run.machine.gpu_count
-        if self.run.get("mfu") is None:
-            return self.run.machine.gpu_count
+    def _processes_if_divided_by(self, peak_flops_per_s: float) -> Quantity[float]:
+        """The processes that the printed MFU implies, were it a share of some peak; a whole number where it was."""
 
         def count(mfu: float, times: StepTimes, flops: int, per_step: int) -> float:
             return processes_from_mfu(
@@ -168,25 +166,58 @@ class MachineFacts(BudgetFacts):
                 step_time_s=times.steady_s,
                 flops_per_token=flops,
                 tokens_per_step=per_step,
-                peak_flops_per_s=flops_facts.A100_PEAK_FLOPS_PER_S,
+                peak_flops_per_s=peak_flops_per_s,
             )
 
-        ratio = derive(
-            "FLOPs of a step / (step time · printed MFU · 312 TFLOP/s)",
+        if self.run.get("mfu") is None:
+            return Unknown("the log prints no MFU")
+        return derive(
+            f"FLOPs of a step / (step time · printed MFU · {peak_flops_per_s / 1e12:g} TFLOP/s)",
             count,
             mfu=self.mfu_logged,
             times=self.step_times,
             flops=self.flops_per_token,
             per_step=self.tokens_per_step,
         )
+
+    def _whole(self, ratio: Quantity[float]) -> Quantity[int]:
+        """Return a number of processes when it is whole and nanoGPT could run with it."""
         if isinstance(ratio, Unknown):
             return ratio
-        whole = round(ratio.value)
-        if whole < 1 or abs(ratio.value - whole) > 0.1 * max(whole, 1):
+        whole, steps = round(ratio.value), value_of(self.run.recipe.gradient_accumulation_steps)
+        if whole < 1 or abs(ratio.value - whole) > WHOLE_SLACK * whole or (steps is not None and steps % whole):
             return Unknown(
                 f"the printed MFU and step time imply {ratio.value:.2f} processes: config and log do not fit together"
             )
         return Known(whole, ratio.source)
+
+    @cached_property
+    def mfu_logged_peak(self) -> Quantity[float]:
+        """The peak of which the printed MFU is a share [FLOP/s]: nanoGPT's 312 TFLOP/s, unless the numbers show another."""
+        if isinstance(self.mfu_logged, Unknown):
+            return self.mfu_logged
+        stock = known(flops_facts.A100_PEAK_FLOPS_PER_S, "nanoGPT divides by an A100's 312 TFLOP/s", self.mfu_logged)
+        if isinstance(self._whole(self._processes_if_divided_by(stock.value)), Known):
+            return stock
+        peak = self.peak_flops_per_s
+        if isinstance(peak, Known) and isinstance(self._whole(self._processes_if_divided_by(peak.value)), Known):
+            return known(peak.value, "printed MFU and step time fit this card's own peak", self.mfu_logged, peak)
+        return stock
+
+    @cached_property
+    def processes_in_log(self) -> Quantity[int]:
+        """How many processes share a step, by the MFU that each prints for its share."""
+        if isinstance(self.mfu_logged_peak, Unknown):
+            return self.mfu_logged_peak
+        return self._whole(self._processes_if_divided_by(self.mfu_logged_peak.value))
+
+    @cached_property
+    def processes(self) -> Quantity[int]:
+        """How many devices share a step: what the log proves, else as given."""
+        if isinstance(self.processes_in_log, Known):
+            return self.processes_in_log
+        given = self.run.machine.gpu_count
+        return given if isinstance(given, Known) or self.run.get("mfu") is None else self.processes_in_log
 
     @cached_property
     def tokens_per_s(self) -> Quantity[float]:
@@ -201,8 +232,9 @@ class MachineFacts(BudgetFacts):
         if isinstance(self.run.machine.gpu_count, Known) or isinstance(self.mfu_logged, Known):
             return derive(
                 "printed MFU · 312 TFLOP/s / FLOPs per token",
-                lambda mfu, flops: mfu * flops_facts.A100_PEAK_FLOPS_PER_S / flops,
+                lambda mfu, share_of, flops: mfu * share_of / flops,
                 mfu=self.mfu_logged,
+                share_of=self.mfu_logged_peak,
                 flops=self.flops_per_token,
             )
         return self.step_times
@@ -268,12 +300,13 @@ class MachineFacts(BudgetFacts):
     @cached_property
     def mfu(self) -> Quantity[float]:
         """Model FLOPs utilisation against this card's own peak (fraction)."""
-        count = self.processes if isinstance(self.processes, Known) else None
-        if count is None and isinstance(self.mfu_logged, Known):  # one process's share, as the trainer printed it
+        compared = isinstance(self._processes_if_divided_by(flops_facts.A100_PEAK_FLOPS_PER_S), Known)
+        if isinstance(self.processes, Unknown) and isinstance(self.mfu_logged, Known) and not compared:
             return derive(
-                "printed MFU · 312 TFLOP/s / this card's peak",
-                lambda mfu, peak: mfu * flops_facts.A100_PEAK_FLOPS_PER_S / peak,
+                "printed MFU · the peak it is a share of / this card's peak",
+                lambda mfu, share_of, peak: mfu * share_of / peak,
                 mfu=self.mfu_logged,
+                share_of=self.mfu_logged_peak,
                 peak=self.peak_flops_per_s,
             )
         return derive(

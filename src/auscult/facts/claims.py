@@ -29,10 +29,10 @@ _RESULT = re.compile(
 _FACTOR = re.compile(r"\d{1,3}(?:,\d{3})+|\d[\d_]*(?:\.\d+)?", re.ASCII)
 _WORD = re.compile(r"[A-Za-z_]+", re.ASCII)
 _NAME_SIZE = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([mM])(?![A-Za-z0-9])(?![-_ ]?tok)", re.ASCII)
-_OTHER_MODEL = re.compile(
-    r"\b(?:baseline|beat|versus|vs|compared?|unlike|fewer|less than|more than|instead of)\b", _FLAGS
-)
-"""Words that make a size another model's."""
+_OTHER_MODEL = re.compile(r"\b(?:baseline|beat|versus|vs|compared?|unlike|instead of)\b", _FLAGS)
+"""Words after which a size is another model's."""
+_DIFFERENCE = re.compile(r"\b(?:fewer|less than|more than)\b", _FLAGS)
+"""Words that make a size a difference."""
 _COUNTED = ("", "seq", "sample", "example", "tok")
 """What a product may count and still be judged; other units may hide a conversion ("1000 steps * 4 s = 67 min")."""
 _MAX_FACTORS = 8
@@ -153,7 +153,7 @@ def _product_claims(comment: Comment, text: str) -> Iterator[Claim]:
 
 def _factors(left: str) -> tuple[tuple[int | float, ...], int] | None:
     """Return the factors left of an equals sign and the column of the first; None when it is not such a product."""
-    parts = re.split(r"[*×]", left)
+    parts = re.split(r"[*×]|(?<=\d) ?x ?(?=\d)", left)
     if not 2 <= len(parts) <= _MAX_FACTORS:
         return None
     factors: list[int | float] = []
@@ -202,8 +202,10 @@ def find_claims(comments: Iterable[Comment]) -> tuple[Claim, ...]:
             for found in _NAME_SIZE.finditer(text):
                 claims.append(_claim("parameters", comment, found, None, found[1], found[2], (1, 2), from_name=True))
             continue
-        for pattern in () if _OTHER_MODEL.search(text) else (_PARAMETERS, _MODEL_SIZE):
-            for found in pattern.finditer(text):
+        other = _OTHER_MODEL.search(text)
+        own = "" if _DIFFERENCE.search(text) else text[: other.start()] if other else text
+        for pattern in (_PARAMETERS, _MODEL_SIZE):
+            for found in pattern.finditer(own):
                 claims.append(_claim("parameters", comment, found, found[1], found[2], found[3], (2, 3)))
         for found in _TOKENS.finditer(text):
             link, word = (found[4] or "").lower(), (found[5] or "").lower()
@@ -287,9 +289,10 @@ def _judge_product(claim: Claim, y: Yardstick) -> Judgement:
             return Judgement(claim, None, None)
         actual = float(y.batch_size * y.gradient_accumulation_steps)
     elif counted == "tok" or (y.context is not None and y.context in claim.factors and len(claim.factors) > 2):
-        if y.tokens_per_step is None:
+        counts = [float(n) for n in (y.tokens_per_step, y.tokens_planned) if n is not None]
+        if not counts:
             return Judgement(claim, None, None)
-        actual = float(y.tokens_per_step)
+        actual = min(counts, key=lambda n: abs(n - claim.value))
     else:
         return Judgement(claim, product, True)
     return Judgement(claim, actual, abs(claim.value - actual) <= max(claim.tolerance, 1e-9) * actual)

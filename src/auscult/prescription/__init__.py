@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = [
     "diff",
     "fixed_config",
     "prescribe",
+    "unverified_comments",
 ]
 
 _SHAPE_KEYS = {"n_layer": "n_layer", "n_head": "n_head", "n_embd": "d_model"}
@@ -121,11 +123,12 @@ def _batch_edits(exam: Examination, fit: Fit) -> tuple[Edit, ...]:
     batch, steps = value_of(recipe.batch_size), value_of(recipe.gradient_accumulation_steps)
     if batch is None or steps is None or batch == fit.micro_batch:
         return ()
-    why = (
-        say("exactly the same tokens per step; {refused}", refused=str(fit.refused.reason))
-        if fit.refused
-        else say("exactly the same tokens per step, and it fits")
-    )
+    world = value_of(exam.processes) or 1
+    if steps % world:
+        because = f"nanoGPT needs accumulation steps that {world} processes can share"
+    else:
+        because = str(fit.refused.reason) if fit.refused else "it fits"
+    why = say("exactly the same tokens per step; {because}", because=because)
     return (
         Edit("batch_size", batch, fit.micro_batch, why, "safe"),
         Edit("gradient_accumulation_steps", steps, fit.gradient_accumulation_steps, why, "safe"),
@@ -147,6 +150,10 @@ def _expect(
     n, planned = shape.value.parameters.without_position, steps.value
     found: list[Expectation] = []
     reason = ""
+    if at is not None and at > planned:
+        raise UsageError(
+            f"--expect-at {at:,} lies beyond the {planned:,} planned steps. Next: ask for an earlier step."
+        )
     for step in sorted({step for step in (at, planned // 2, planned) if step is not None and 0 < step <= planned}):
         now = value_of(exam.learning_rate_at(step))
         annealed = now is not None and now <= ANNEALED_BELOW * rate.value
@@ -181,6 +188,20 @@ def fixed_config(exam: Examination, prescription: Prescription) -> str:
         return new if new != claim.factors and same else None
 
     return correct_claims(text, value_of(after.judgements) or (), factors)
+
+
+def unverified_comments(exam: Examination, prescription: Prescription) -> list[str]:
+    """Return the lines whose value is edited and whose comment holds a number that no claim covers, as ``file:line  text``."""
+    config = exam.run.config
+    if config is None:
+        return []
+    covered = {claim.source.line for claim in exam.claims}
+    edited = {item.line for edit in prescription.edits if (item := config.get(edit.key)) is not None}
+    return [
+        f"{comment.source.place}  {comment.text}"
+        for comment in config.comments
+        if comment.key is None and comment.source.line in edited - covered and re.search(r"\d", comment.text)
+    ]
 
 
 def diff(exam: Examination, fixed: str, *, to: str | None = None) -> str:

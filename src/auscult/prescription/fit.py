@@ -72,6 +72,10 @@ def fit_micro_batch(exam: Examination, shape: Shape, dropout: float) -> Quantity
         if sequences <= 1_000_000
         else [batch]
     )
+    if not choices:
+        return Unknown(
+            f"{steps} accumulation steps cannot be shared by {world} processes, and no micro-batch changes that"
+        )
     sizes: dict[int, MemoryEstimate] = {}
     for choice in choices:
         estimate = exam.memory_for(shape, choice, dropout)

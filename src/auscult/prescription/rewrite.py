@@ -77,9 +77,10 @@ def correct_claims(
         if claim.source.line is None or claim.from_name:
             continue
         if claim.kind == "product":
-            new = factors(claim)
-            if (new is not None and tuple(new) != claim.factors) or judged.holds is False:
-                patches.append(_product(text, claim, tuple(new) if new is not None else claim.factors))
+            new = tuple(factors(claim) or claim.factors)
+            wrong = judged.holds is False and math.prod(new) != claim.value
+            if new != claim.factors or wrong:
+                patches.append(_product(text, claim, new))
         elif judged.holds is False and judged.actual is not None:
             written = split_lines(text)[claim.source.line - 1][claim.column : claim.end_column]
             patches.append(

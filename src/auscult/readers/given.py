@@ -53,6 +53,7 @@ class Given:
 
 
 _GPU_COUNT = re.compile(r"^(.+?)(?:\s+x\s*|(?<=\d)x|\s*[×*]\s*)(\d{1,6})$", re.IGNORECASE)
+_COUNT_FIRST = re.compile(r"^([1-9]\d{0,3})\s*[x×*]\s*(.+)$", re.IGNORECASE)
 _ONLY_COUNT = re.compile(r"^[x×*]\s*\d+$", re.IGNORECASE)
 _TOKENS = re.compile(r"^(\d+(?:\.\d+)?)\s*([kKmMbBtT]?)$")
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
@@ -76,6 +77,8 @@ def _gpu(value: object) -> tuple[str, int | None]:
         if int(found[2]) < 1:
             raise ValueError("a count of at least 1 after the ×")
         return found[1].strip(), int(found[2])
+    if found := _COUNT_FIRST.match(value.strip()):
+        return found[2].strip(), int(found[1])
     return value.strip(), None
 
 

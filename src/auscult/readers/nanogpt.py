@@ -45,6 +45,7 @@ _DEFAULTS: dict[str, Any] = {
     "eval_interval": 2000,
     "log_interval": 1,
     "eval_iters": 200,
+    "eval_only": False,
     "init_from": "scratch",
     "wandb_run_name": "gpt2",
     "dataset": "openwebtext",
@@ -96,6 +97,7 @@ _SANE: dict[str, tuple[type, float, float]] = {
     "bias": (bool, 0, 1),
     "compile": (bool, 0, 1),
     "decay_lr": (bool, 0, 1),
+    "eval_only": (bool, 0, 1),
     "dtype": (str, 0, 0),
     "dataset": (str, 0, 0),
     "init_from": (str, 0, 0),
@@ -344,7 +346,7 @@ def _recipe(values: _Values, architecture: Architecture) -> Recipe:
         warmup_steps=values.get("warmup_iters"),
         decay_steps=values.get("lr_decay_iters"),
         schedule=schedule,
-        max_steps=values.get("max_iters"),
+        max_steps=_max_steps(values),
         weight_decay=values.get("weight_decay"),
         beta1=values.get("beta1"),
         beta2=values.get("beta2"),
@@ -359,6 +361,14 @@ def _recipe(values: _Values, architecture: Architecture) -> Recipe:
         init_from=values.get("init_from"),
         run_name=values.get("wandb_run_name"),
     )
+
+
+def _max_steps(values: _Values) -> Quantity[int]:
+    only = values.get("eval_only")
+    if isinstance(only, Known) and only.value:
+        return Unknown(f"eval_only is set at {only.source.place}: nothing is trained")
+    steps: Quantity[int] = values.get("max_iters")
+    return steps
 
 
 def _data(values: _Values, given: Given, roots: list[Path]) -> Data:

@@ -12,7 +12,6 @@ from typing import Any
 from ..checks.base import Edit, Finding
 from ..diagnosis import Diagnosis
 from ..examination import Examination
-from ..facts.flops import A100_PEAK_FLOPS_PER_S
 from ..facts.memory import MemoryEstimate
 from ..facts.scaling import Band
 from ..run import Known, Quantity, Series, Source, Unknown, value_of
@@ -141,9 +140,7 @@ def _run(w: _Writer, exam: Examination) -> dict[str, Any]:
         flops_per_s=exam.flops_per_s,
         mfu=exam.mfu,
         mfu_logged=mfu_logged,
-        mfu_logged_peak_flops_per_s=mfu_logged
-        if isinstance(mfu_logged, Unknown)
-        else Known(A100_PEAK_FLOPS_PER_S, mfu_logged.source),
+        mfu_logged_peak_flops_per_s=exam.mfu_logged_peak,
     )
     return {
         "name": run.name,

@@ -108,7 +108,8 @@ def worth(finding: Finding) -> str:
         case "nats" if effect.value is not None:
             return _minus(f"{effect.value:+.2f} nats") if effect.value > 0 else _minus(f"{effect.value:.2f} nats")
         case "hours" if effect.value is not None:
-            return _minus(f"{effect.value:.1f} h")
+            hours = effect.value
+            return _minus(f"{hours:.1f} h" if abs(hours) >= 0.95 else f"{60 * hours:.0f} min")
         case _:
             return "must fix" if finding.severity == "error" else "clarity"
 
@@ -164,7 +165,9 @@ def _header(d: Diagnosis) -> str:
 
 def _curve(d: Diagnosis) -> Curve | None:
     exam = d.examination
-    series: Series | None = d.run.get("val_loss") or d.run.get("train_loss_eval") or d.run.get("train_loss")
+    judged = value_of(exam.judged_series)
+    names = ([judged.name] if judged is not None else []) + ["val_loss", "train_loss_eval", "train_loss"]
+    series: Series | None = next((found for name in names if (found := d.run.get(name)) is not None), None)
     if series is None:
         return None
     shown = series.finite().latest_pass().where(lambda step, _value: step > 0)
@@ -175,13 +178,14 @@ def _curve(d: Diagnosis) -> Curve | None:
         slope = exam.slope.value
         notes.append(_minus(f"slope {slope.value:.2f} ± {slope.high - slope.value:.2f} nats per e-fold of tokens"))
     if isinstance(exam.noise, Known):
-        notes.append(f"one evaluation: ± {exam.noise.value.sd:.3f}")
+        one = "iteration" if series.name == "train_loss" else "evaluation"
+        notes.append(f"one {one}: ± {exam.noise.value.sd:.3f}")
     return Curve(series.name.replace("_", " "), shown.steps, shown.values, tuple(notes))
 
 
 def _fine(d: Diagnosis) -> str:
     clear = [o for o in d.outcomes if isinstance(o.verdict, Clear)]
-    found = {o.check.family for o in d.outcomes if o.word == "found"}
+    found = {o.check.family for o in d.outcomes if o.word in ("found", "cannot_tell")}
     families = sorted({o.check.family for o in clear} - found)
     unsure = sum(o.word == "cannot_tell" for o in d.outcomes)
     text = f"fine: {len(clear)} checks" + (f" ({', '.join(families)} throughout)" if families else "")
@@ -199,15 +203,21 @@ def _prescription(d: Diagnosis) -> tuple[str, ...]:
     if batch is not None:
         parts.append(f"batch_size {batch} × gradient_accumulation_steps {steps}")
         facts.append(f"{value_of(p.tokens_per_step) or 0:,} tokens a step, as now")
+    broken = any(f.severity == "error" for f in d.findings)
     if parts:
         lines.append(" · ".join(parts))
-    elif isinstance(exam.shape, Known):
-        lines.append("nothing to change in the recipe")
-    else:
+    elif isinstance(exam.shape, Unknown):
         lines.append(f"unknown: {exam.shape.reason.partition(': ')[2] or exam.shape.reason}")
+    else:
+        lines.append(
+            "no edit that can be written for you: see the findings" if broken else "nothing to change in the recipe"
+        )
+    if isinstance(p.fit, Unknown) and isinstance(exam.gpu_name, Known):
+        lines.append(f"memory: {p.fit.reason}")
     if isinstance(p.fit, Known):
         facts.append(f"{p.fit.value.memory.total / 2**30:.1f} of {p.fit.value.limit_bytes / 2**30:.1f} GiB")
-    if isinstance(p.hours, Known) and isinstance(d.run.recipe.max_steps, Known):
+    unfit = d.find("MEM001") is not None and isinstance(p.fit, Unknown)
+    if isinstance(p.hours, Known) and isinstance(d.run.recipe.max_steps, Known) and not unfit:
         facts.append(f"{duration(p.hours.value.low, p.hours.value.high)} for {d.run.recipe.max_steps.value:,} steps")
     if facts:
         lines.append(" · ".join(facts))

@@ -66,7 +66,7 @@ def test_not_applicable_to_a_rise(made_up: MadeUpRun) -> None:
     """A loss that does not fall makes no progress to hide."""
     outcome = ask(made_up.write({}, falling(-0.1, 0.01)))
     assert outcome.word == "not_applicable"
-    assert "not falling" in str(outcome.reason)
+    assert "not distinguishable from zero" in str(outcome.reason)
 
 
 def test_cannot_tell_from_too_few_evaluations(made_up: MadeUpRun) -> None:

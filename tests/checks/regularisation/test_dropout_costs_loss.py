@@ -93,7 +93,7 @@ def test_clear(made_up: MadeUpRun) -> None:
     """Without a difference there is no price."""
     outcome = ask(made_up.write({}, flat(0.0)))
     assert outcome.word == "clear"
-    assert "not distinguishable from zero" in str(outcome.reason)
+    assert "within twice its error of zero" in str(outcome.reason)
 
 
 def test_not_applicable_without_dropout(made_up: MadeUpRun) -> None:

@@ -69,7 +69,7 @@ def test_clear(made_up: MadeUpRun) -> None:
 def test_not_applicable_to_a_small_model(made_up: MadeUpRun) -> None:
     """Six layers of 192 are 12.3M parameters, bound by launches: 50,304 · 192 + 6 · (12 · 192² + 2 · 192) + 192."""
     assert SMALL_MODEL > 50_304 * 192 + 6 * (12 * 192**2 + 2 * 192) + 192
-    outcome = ask(made_up.write({"n_embd": 192}, steady(10.0)), gpu="RTX 4070")
+    outcome = ask(made_up.write({"n_embd": 192}, steady(10.0)), gpu="RTX 4070 x1")
     assert outcome.word == "not_applicable"
     assert "bound by launches" in str(outcome.reason)
 

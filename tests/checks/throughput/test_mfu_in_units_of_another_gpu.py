@@ -59,7 +59,7 @@ def test_found(made_up: MadeUpRun) -> None:
     # the first printed MFU that is not the sentinel: step 100, after the header, evaluation 0 and iteration 0
     assert [e.place for e in found.evidence] == ["train.log:4"]
     assert "nothing for speed" in str(found.action)
-    assert "5.83e+13" in str(found.action)
+    assert "58.3e12" in str(found.action)
 
 
 def test_found_from_a_quoted_range(made_up: MadeUpRun) -> None:
@@ -113,3 +113,24 @@ def test_an_unknown_speed_is_not_zero(made_up: MadeUpRun) -> None:
     assert found is not None
     assert found.numbers["flops_per_s"] is None
     assert "0.0 of" not in str(found.meaning)
+
+
+def test_clear_where_a_fork_divides_by_its_own_peak(made_up: MadeUpRun) -> None:
+    """Printed MFU and step time that fit this card's own 58.3 TFLOP/s are a true share of it: nothing to convert."""
+    flops = (6 * 29_938_560 + 12 * 6 * 384 * 1024) * 524_288
+    mfu = 100 * flops / 4.0 / 58.3e12
+    log = Log(iterations=dict.fromkeys(range(0, 1001, 100), (10.9, 4000.0, mfu)))
+    outcome = ask(made_up.write({}, log), gpu="RTX 4070")
+    assert outcome.word == "clear", str(outcome.reason)
+    assert "own peak" in str(outcome.reason)
+
+
+def test_found_where_no_card_is_that_fast(made_up: MadeUpRun) -> None:
+    """109 TFLOP in a second are 187 % of an RTX 4070: the log is from another card, and that is what is said."""
+    flops = (6 * 29_938_560 + 12 * 6 * 384 * 1024) * 524_288
+    log = Log(iterations=dict.fromkeys(range(0, 1001, 100), (10.9, 1000.0, 100 * flops / 312000000000000.0)))
+    found = ask(made_up.write({}, log), gpu="RTX 4070").finding
+    assert found is not None
+    assert found.severity == "warning"
+    assert found.numbers["mfu"] == pytest.approx(flops / 58.3e12)
+    assert "another card" in str(found.meaning)

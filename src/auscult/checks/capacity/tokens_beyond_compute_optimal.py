@@ -4,8 +4,8 @@ from ...examination import Examination
 from ...facts.scaling import equal_compute_gain
 from ...facts.tokens import optimal_tokens_range
 from ...prose import say
-from ...run import Known
-from ..base import Clear, Found, Verdict, check
+from ...run import Known, value_of
+from ..base import Clear, Found, NotApplicable, Verdict, check
 
 RATIO = 2.0
 """Twice the rule of 20; below, the published laws disagree about the side."""
@@ -39,6 +39,9 @@ def tokens_beyond_compute_optimal(
     Hoffmann et al. 2022, arXiv:2203.15556; Besiroglu et al. 2024, arXiv:2404.10102; Muennighoff et al. 2023,
     arXiv:2305.16264; over-training: Gadre et al. 2024, arXiv:2403.08540 (32×), Sardana et al. 2024, arXiv:2401.00448.
     """
+    init = value_of(exam.run.recipe.init_from)
+    if init is not None and init.startswith("gpt2"):
+        return NotApplicable(say("the model starts from {init!r}: its tokens are not all in this run", init=init))
     n, tokens, ratio = parameters_for_laws.value, tokens_for_budget.value, chinchilla_ratio.value
     low, high = optimal_tokens_range(n)
     numbers = {

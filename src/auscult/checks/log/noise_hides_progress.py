@@ -38,8 +38,8 @@ def noise_hides_progress(
     Noise: Gasser et al. 1986; fixed evaluation sets: residual sd 0.0002 to 0.0015 in public curves (science.md §3b).
     """
     series = judged_series.value
-    if slope.value.value >= 0:
-        return NotApplicable(say("the loss is not falling"))
+    if slope.value.high >= 0:
+        return NotApplicable(say("the slope is not distinguishable from zero"))
     last, before = series.steps[-1], series.steps[-2]
     progress = -slope.value.value * math.log(last / before)
     sd = noise.value.sd
@@ -49,11 +49,15 @@ def noise_hides_progress(
     one = "logged iteration" if series.name == "train_loss" else "evaluation"
     return Found(
         headline=say(
-            "one {one} is ± {sd:.3f}, the progress between two {progress:.3f}", one=one, sd=sd, progress=progress
+            "chance moves two {one}s ± {sd:.3f} apart, progress {progress:.3f}",
+            one=one,
+            sd=math.sqrt(2) * sd,
+            progress=progress,
         ),
         message=say(
-            "one {one} is ± {sd:.4f} nats; the progress between two is {progress:.4f}",
+            "one {one} is ± {sd:.4f} nats, so that chance moves two ± {both:.4f} apart; the progress between them is {progress:.4f}",
             one=one,
+            both=math.sqrt(2) * sd,
             sd=sd,
             progress=progress,
         ),

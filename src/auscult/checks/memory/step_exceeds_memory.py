@@ -48,7 +48,9 @@ def step_exceeds_memory(
             "the run will stop for lack of memory; the largest part is {part}",
             part=max(memory.value.parts().items(), key=lambda kv: kv[1])[0],
         ),
-        action=say("use the micro-batch of the prescription: the same tokens per step with more accumulation"),
+        action=say(
+            "use a smaller micro-batch with more accumulation (the prescription has one, where one fits); else a smaller model or context"
+        ),
         evidence=(batch_size.source,),
         numbers={"need_bytes": need, "limit_bytes": limit},
     )

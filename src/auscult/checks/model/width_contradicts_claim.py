@@ -53,6 +53,9 @@ def width_contradicts_claim(
                 total=count.total,
             )
         )
+    said = [c for c in exam.claims if c.kind == "parameters" and not c.from_name]
+    if any(abs(c.value - n) <= c.tolerance * n for c in said for n in actual):
+        return Clear(say("a comment says what the shape gives: {total:count}", total=count.total))
     printed = value_of(exam.run.logged.parameters)
     if printed is not None and any(abs(claim.value - n) <= claim.tolerance * n for n in printed):
         return Clear(
@@ -106,7 +109,7 @@ def width_contradicts_claim(
             "{shape} makes {total:si}; the config claims {claimed}",
             shape=keys.partition(" in place")[0] or "the shape",
             total=count.total,
-            claimed=f"~{claim.value / 1e6:g}M",
+            claimed=("~" if claim.text.startswith("~") else "") + f"{claim.value / 1e6:g}M",
         ),
     )
 

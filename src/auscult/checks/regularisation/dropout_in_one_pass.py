@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from ...examination import Examination
 from ...prose import say
-from ...run import Known
+from ...run import Known, value_of
 from ..base import Clear, Edit, Effect, Found, NotApplicable, Verdict, check
-from .dropout_costs_loss import PUBLISHED_GAIN
+from .dropout_costs_loss import PUBLISHED_GAIN, SIGMAS
 
 
 @check("REG003", "Dropout on data that are hardly repeated", "warning")
@@ -33,13 +33,17 @@ def dropout_in_one_pass(exam: Examination, dropout: Known[float], passes_over_da
     """
     if dropout.value == 0:
         return Clear(say("dropout is 0"))
-    if isinstance(exam.dropout_cost, Known):
+    cost = value_of(exam.dropout_cost)
+    if cost is not None and cost.value >= SIGMAS * cost.standard_error:
         return NotApplicable(say("the log measures it (REG002)"))
     if not passes_over_data_few.value:
         return NotApplicable(say("the data are repeated; dropout may be worth its price"))
     return Found(
         message=say("dropout {p:g} in a run that hardly repeats its data", p=dropout.value),
-        meaning=say("it protects from nothing and costs loss: about 0.05 nats for 0.1 in a published run of this kind"),
+        meaning=say(
+            "it protects from nothing and costs loss: about 0.05 nats for 0.1 in a published run of this kind. {freshness}",
+            freshness=exam.freshness.capitalize(),
+        ),
         action=say("set dropout = 0.0"),
         evidence=(dropout.source,),
         numbers={"dropout": dropout.value},
@@ -50,7 +54,7 @@ def dropout_in_one_pass(exam: Examination, dropout: Known[float], passes_over_da
                 "dropout",
                 dropout.value,
                 0.0,
-                say("the data are hardly repeated: dropout costs loss and protects from nothing"),
+                say("{freshness}: dropout costs loss and protects from nothing", freshness=exam.freshness),
                 "changes_result",
             ),
         ),

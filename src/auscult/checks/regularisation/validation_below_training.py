@@ -70,7 +70,7 @@ def validation_below_training(exam: Examination, gap: Known[Gap]) -> Verdict:
         ),
         meaning=say("dropout is excluded: nanoGPT measures both with dropout off. {causes}", causes=str(causes)),
         action=say(
-            "draw the validation split anew, documents at random, about 10M tokens; until then compare only differences"
+            "draw the validation split anew from documents at random (10M tokens are enough); until then compare only differences"
         )
         if isinstance(exam.run.data.val_tokens, Known)
         else say("give --val-tokens: the split's sampling error decides which it is"),

@@ -3,7 +3,7 @@ from __future__ import annotations
 from ...examination import Examination
 from ...prose import say
 from ...run import Known
-from ..base import Clear, Found, NotApplicable, Verdict, check
+from ..base import Clear, Edit, Found, NotApplicable, Verdict, check
 
 
 @check("SCH003", "The floor of the learning rate is not below its peak", "warning")
@@ -42,6 +42,15 @@ def floor_above_peak(
         meaning=say("the schedule does not decay the learning rate"),
         action=say("set min_lr to {tenth:g}", tenth=learning_rate.value / 10),
         evidence=(min_lr.source, learning_rate.source),
+        edits=(
+            Edit(
+                "min_lr",
+                min_lr.value,
+                learning_rate.value / 10,
+                say("a tenth of the peak, as nanoGPT advises"),
+                "changes_result",
+            ),
+        ),
         numbers={"min_lr": min_lr.value, "learning_rate": learning_rate.value},
         headline=say(
             "min_lr {floor:g} is not below learning_rate {peak:g}", floor=min_lr.value, peak=learning_rate.value

@@ -7,6 +7,8 @@ from ...run import Known, value_of
 from ..base import CannotTell, Clear, Found, Verdict, check
 
 SAME = 0.01
+IMPOSSIBLE = 1.1
+"""Cards boost a little above their nominal clock; a tenth above the peak is another card."""
 
 
 @check("THR001", "The printed MFU is in units of another GPU", "info")
@@ -46,6 +48,19 @@ def mfu_in_units_of_another_gpu(exam: Examination, mfu_logged: Known[float]) -> 
             )
         reason = exam.peak_flops_per_s if peak is None else exam.mfu
         return CannotTell(say("{reason}", reason=getattr(reason, "reason", "the card is not known")))
+    share_of = value_of(exam.mfu_logged_peak) or A100_PEAK_FLOPS_PER_S
+    if true > IMPOSSIBLE:
+        return Found(
+            headline=say("{true:percent} of this card's peak: the log is from another card", true=true),
+            message=say("at the log's speed this card would run at {true:percent} of its peak", true=true),
+            meaning=say("no card does: the log is from another card, or from more of them"),
+            action=say("give the card that the run used with --gpu"),
+            evidence=tuple(mfu_logged.source.leaves()),
+            numbers={"mfu_logged": logged, "mfu": true, "peak_flops_per_s": peak},
+            severity="warning",
+        )
+    if share_of != A100_PEAK_FLOPS_PER_S:
+        return Clear(say("the printed MFU is a share of this card's own peak: {true:percent}", true=true))
     if abs(peak / A100_PEAK_FLOPS_PER_S - 1) < SAME:
         return Clear(say("the card's peak is the 312 TFLOP/s that nanoGPT divides by"))
     quoted = value_of(exam.run.logged.mfu_range) if exam.run.get("mfu") is None else None
@@ -98,7 +113,9 @@ def mfu_in_units_of_another_gpu(exam: Examination, mfu_logged: Known[float]) -> 
             else "",
             ceiling=peak / A100_PEAK_FLOPS_PER_S,
         ),
-        action=say("nothing for speed; set flops_promised = {peak:.3g} in model.py to print true figures", peak=peak),
+        action=say(
+            "nothing for speed; set flops_promised = {peak:g}e12 in model.py to print true figures", peak=peak / 1e12
+        ),
         evidence=tuple(mfu_logged.source.leaves()),
         numbers=numbers,
         headline=headline,
