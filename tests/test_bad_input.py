@@ -234,11 +234,11 @@ def test_absurd_values(made_up: MadeUpRun, key: str, value: str) -> None:
 
 
 def test_heads_that_do_not_divide_the_width(made_up: MadeUpRun) -> None:
-    """n_head 7 in a width of 384 is an error with the nearest width that works."""
+    """n_head 7 in a width of 384 is an error with the nearest width of whole, aligned heads: 7 · 56."""
     found = auscult.diagnose(auscult.read(made_up.write({"n_head": 7}))).find("MDL002")
     assert found is not None
     assert found.severity == "error"
-    assert "385" in str(found.action)
+    assert "392" in str(found.action)
 
 
 def test_terminal_escapes_are_not_passed_on(made_up: MadeUpRun) -> None:

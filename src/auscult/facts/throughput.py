@@ -45,7 +45,7 @@ def separate_step_times(steps: Sequence[int], times_s: Sequence[float], evaluate
     Returns
     -------
     StepTimes or None
-        None when no steady step is left. The first logged step (compilation) never counts.
+        None when no steady step is left. The first logged step and every step 0 (compilation) never count.
 
     References
     ----------
@@ -56,7 +56,8 @@ def separate_step_times(steps: Sequence[int], times_s: Sequence[float], evaluate
     >>> separate_step_times([0, 200, 400, 500], [32.0, 3.9, 3.9, 19.2], {0, 500}).steady_s
     3.9
     """
-    rows = [(step, time) for step, time in zip(steps, times_s, strict=True) if time > 0][1:]
+    timed = [(step, time) for step, time in zip(steps, times_s, strict=True) if time > 0]
+    rows = [(step, time) for step, time in timed[1:] if step > 0]  # a restart in the same file compiles again
     steady = [time for step, time in rows if step not in evaluated]
     loaded = [time for step, time in rows if step in evaluated]
     if not steady:

@@ -20,7 +20,7 @@ def ask(path: Path) -> Outcome:
 
 
 def test_found(made_up: MadeUpRun) -> None:
-    """384 is 54.86 heads of 7: an error at both lines, and 55 · 7 = 385 is the nearest width that works."""
+    """384 is 54.86 heads of 7: an error at both lines, and 56 · 7 = 392 is the nearest width with heads of a multiple of 8."""
     outcome = ask(made_up.write({"n_head": 7}, SHORT))
     assert outcome.word == "found"
     found = outcome.finding
@@ -28,7 +28,7 @@ def test_found(made_up: MadeUpRun) -> None:
     assert (found.code, found.severity) == ("MDL002", "error")
     assert found.numbers == {"n_embd": 384, "n_head": 7}
     assert [e.place for e in found.evidence] == ["train_narrow.py:11", "train_narrow.py:10"]
-    assert str(55 * 7) in str(found.action)
+    assert str(56 * 7) in str(found.action)
     assert "the model cannot be built" in str(found.meaning)
 
 

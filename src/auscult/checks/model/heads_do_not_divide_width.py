@@ -4,6 +4,7 @@ from ...examination import Examination
 from ...prose import say
 from ...run import Known
 from ..base import Clear, Found, Verdict, check
+from .head_size_misaligned import ALIGNMENT
 
 
 @check("MDL002", "The width is not a multiple of the heads", "error")
@@ -32,7 +33,8 @@ def heads_do_not_divide_width(exam: Examination, d_model: Known[int], n_head: Kn
     width, heads = d_model.value, n_head.value
     if width % heads == 0:
         return Clear(say("{width} is {heads} heads of {size}", width=width, heads=heads, size=width // heads))
-    near = max(round(width / heads), 1) * heads
+    step = ALIGNMENT * heads if width >= ALIGNMENT * heads else heads
+    near = max(round(width / step), 1) * step
     return Found(
         headline=say("n_embd {width} is not a multiple of n_head {heads}", width=width, heads=heads),
         message=say("n_embd {width} is not a multiple of n_head {heads}", width=width, heads=heads),
