@@ -8,7 +8,7 @@ from statistics import fmean
 
 from .checks import all_checks
 from .checks.base import Finding, Outcome, examine
-from .differential import Hypothesis, weigh
+from .differential import LEVEL_SLACK_NATS, Hypothesis, weigh
 from .examination import MIN_EVALUATIONS, Examination
 from .facts.forecast import extrapolate
 from .facts.memory import USABLE_FRACTION
@@ -26,7 +26,6 @@ LAW_SLOPE = 0.10
 MAX_EXTRAPOLATION = 2.5
 """A line in ln(tokens) is not extended beyond two and a half times the steps seen: laws bend."""
 LOW_RATE_LEFT = 0.15
-LEVEL_SLACK_NATS = 0.05
 _UNITS = {"nats": 0, "hours": 1, "GiB": 2, "clarity": 3}
 _SEVERITIES = {"error": 0, "warning": 1, "info": 2}
 
@@ -313,7 +312,8 @@ def _forecast(exam: Examination, findings: dict[str, Finding]) -> Quantity[Forec
     final = max(planned.value, series.steps[-1])
     band = extrapolate(slope, noise, fmean(v for _x, v in window), fmean(x for x, _v in window), final)
     basis = say(
-        "{name}: the slope of the last {n} evaluations{further}",
+        "{name}: the slope of the last {n} {points}{further}",
+        points="iterations" if series.name == "train_loss" else "evaluations",
         name=series.name,
         n=slope.points,
         further="" if value_of(exam.is_complete) else ", extended to the planned end",

@@ -19,7 +19,9 @@ from .model import Shape
 __all__ = ["MachineFacts"]
 
 WHOLE_SLACK = 0.1
-"""How far from a whole number the implied processes may lie: the printed MFU is rounded and the shape may be a fork's."""
+MAX_SLACK = 0.15
+"""How far from a whole number the implied processes may lie: a tenth (the shape may be a fork's), and never so far that any
+number would count as whole."""
 
 
 class MachineFacts(BudgetFacts):
@@ -185,7 +187,11 @@ class MachineFacts(BudgetFacts):
         if isinstance(ratio, Unknown):
             return ratio
         whole, steps = round(ratio.value), value_of(self.run.recipe.gradient_accumulation_steps)
-        if whole < 1 or abs(ratio.value - whole) > WHOLE_SLACK * whole or (steps is not None and steps % whole):
+        if (
+            whole < 1
+            or abs(ratio.value - whole) > min(WHOLE_SLACK * whole, MAX_SLACK)
+            or (steps is not None and steps % whole)
+        ):
             return Unknown(
                 f"the printed MFU and step time imply {ratio.value:.2f} processes: config and log do not fit together"
             )
@@ -229,10 +235,11 @@ class MachineFacts(BudgetFacts):
                 per_step=self.tokens_per_step,
                 times=self.step_times,
             )
-        if isinstance(self.run.machine.gpu_count, Known) or isinstance(self.mfu_logged, Known):
+        if isinstance(self.mfu_logged, Known):  # each process prints the MFU of its own share
+            cards = value_of(self.run.machine.gpu_count) or 1
             return derive(
-                "printed MFU · 312 TFLOP/s / FLOPs per token",
-                lambda mfu, share_of, flops: mfu * share_of / flops,
+                "devices · printed MFU · the peak it is a share of / FLOPs per token",
+                lambda mfu, share_of, flops: cards * mfu * share_of / flops,
                 mfu=self.mfu_logged,
                 share_of=self.mfu_logged_peak,
                 flops=self.flops_per_token,

@@ -6,7 +6,14 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-__all__ = ["StepTimes", "attainable_mfu", "processes_from_mfu", "separate_step_times", "undisturbed_mfu"]
+__all__ = [
+    "IMPOSSIBLE_MFU",
+    "StepTimes",
+    "attainable_mfu",
+    "processes_from_mfu",
+    "separate_step_times",
+    "undisturbed_mfu",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,9 @@ def processes_from_mfu(
     """
     return flops_per_token * tokens_per_step / (step_time_s * peak_flops_per_s * mfu_logged)
 
+
+IMPOSSIBLE_MFU = 1.1
+"""Cards boost a little above their nominal clock; a tenth above the peak is another card."""
 
 _ATTAINABLE = (
     (("a100", "a800"), (0.37, 0.59)),

@@ -99,7 +99,7 @@ def prescribe(exam: Examination, findings: Sequence[Finding], *, expect_at: int 
     if isinstance(fit, Known):
         edits += _batch_edits(exam, fit.value)
     resume = derive("tensor shapes before and after", can_resume, before=exam.shape, after=shape)
-    expected, reason = _expect(exam, shape, edits, expect_at)
+    expected, reason = _expect(exam, shape, expect_at)
     return Prescription(edits, fit, exam.tokens_per_step, exam.hours_for(shape), resume, expected, reason)
 
 
@@ -135,9 +135,7 @@ def _batch_edits(exam: Examination, fit: Fit) -> tuple[Edit, ...]:
     )
 
 
-def _expect(
-    exam: Examination, shape: Quantity[Shape], edits: Sequence[Edit], at: int | None
-) -> tuple[tuple[Expectation, ...], str]:
+def _expect(exam: Examination, shape: Quantity[Shape], at: int | None) -> tuple[tuple[Expectation, ...], str]:
     per_step, steps, rate = exam.tokens_per_step, exam.run.recipe.max_steps, exam.run.recipe.learning_rate
     if isinstance(shape, Unknown):
         return (), shape.reason
@@ -204,7 +202,7 @@ def unverified_comments(exam: Examination, prescription: Prescription) -> list[s
     ]
 
 
-def diff(exam: Examination, fixed: str, *, to: str | None = None) -> str:
+def diff(exam: Examination, fixed: str) -> str:
     """Return a unified diff between the run's config and its fixed text."""
     config = exam.run.config
     if config is None:
@@ -212,5 +210,5 @@ def diff(exam: Examination, fixed: str, *, to: str | None = None) -> str:
     name = Path(config.file).as_posix()
     return "".join(
         line if line.endswith("\n") else line + "\n\\ No newline at end of file\n"
-        for line in difflib.unified_diff(split_lines(config.text), split_lines(fixed), f"a/{name}", f"b/{to or name}")
+        for line in difflib.unified_diff(split_lines(config.text), split_lines(fixed), f"a/{name}", f"b/{name}")
     )

@@ -59,3 +59,22 @@ def test_cannot_tell(made_up: MadeUpRun) -> None:
     outcome = ask(made_up.write({}, two_processes()), "RTX 4090")
     assert outcome.word == "cannot_tell"
     assert "gpu_count" in str(outcome.reason)
+
+
+def test_a_ratio_between_whole_numbers_implies_nothing(made_up: MadeUpRun) -> None:
+    """7.5 processes are none: the log's MFU is not that of any share of these steps, and nothing is inferred."""
+    mfu = 100 * STEP_FLOPS / 7.5 / 1.0 / 312e12
+    log = Log(iterations=dict.fromkeys(range(0, 1_001, 100), (10.9, 1_000.0, mfu)))
+    assert ask(made_up.write({"gradient_accumulation_steps": 32}, log), "RTX 4090 x8").word == "cannot_tell"
+
+
+def test_a_quoted_mfu_is_one_process_of_several(made_up: MadeUpRun) -> None:
+    """An MFU of 20 % quoted for two A100 is 20 % of each, and the two together do 124.8 TFLOP/s."""
+    folder = made_up.write()
+    (folder / "train.log").unlink()
+    (folder / "auscult.toml").write_text('gpu = "A100-SXM4-80GB x2"\nmfu_logged = 0.20\n')
+    exam = Examination(auscult.read(folder))
+    assert isinstance(exam.mfu, auscult.Known)
+    assert isinstance(exam.flops_per_s, auscult.Known)
+    assert abs(exam.mfu.value - 0.20) < 1e-9
+    assert abs(exam.flops_per_s.value - 2 * 0.20 * 312e12) < 1e3

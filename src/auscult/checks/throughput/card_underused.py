@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from ...examination import Examination
-from ...facts.throughput import attainable_mfu
+from ...facts.throughput import IMPOSSIBLE_MFU, attainable_mfu
 from ...hardware import Gpu
 from ...prose import say
 from ...run import Known, value_of
@@ -9,7 +9,6 @@ from ..base import Clear, Effect, Found, NotApplicable, Verdict, check
 
 LOW_MFU = 0.25
 """Public runs of this kind reach 37 to 59 % on an A100, 33 to 46 % on an H100, 55 to 80 % on GeForce cards (planners.md §2)."""
-IMPOSSIBLE = 1.1
 SMALL_MODEL = 20_000_000
 """Below this, steps are bound by launches, not by arithmetic."""
 
@@ -40,7 +39,7 @@ def card_underused(exam: Examination, mfu: Known[float], gpu: Known[Gpu], parame
     """
     if parameters_for_laws.value < SMALL_MODEL:
         return NotApplicable(say("a model of {n:si} parameters is bound by launches", n=parameters_for_laws.value))
-    if mfu.value > IMPOSSIBLE:
+    if mfu.value > IMPOSSIBLE_MFU:
         return NotApplicable(say("the log is not from this card (THR001)"))
     if mfu.value >= LOW_MFU:
         return Clear(say("{mfu:percent} of the card's own peak", mfu=mfu.value))

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 from ...examination import Examination
 from ...facts.flops import A100_PEAK_FLOPS_PER_S
+from ...facts.throughput import IMPOSSIBLE_MFU
 from ...prose import say
 from ...run import Known, value_of
 from ..base import CannotTell, Clear, Found, Verdict, check
 
 SAME = 0.01
-IMPOSSIBLE = 1.1
-"""Cards boost a little above their nominal clock; a tenth above the peak is another card."""
 
 
 @check("THR001", "The printed MFU is in units of another GPU", "info")
@@ -49,7 +48,7 @@ def mfu_in_units_of_another_gpu(exam: Examination, mfu_logged: Known[float]) -> 
         reason = exam.peak_flops_per_s if peak is None else exam.mfu
         return CannotTell(say("{reason}", reason=getattr(reason, "reason", "the card is not known")))
     share_of = value_of(exam.mfu_logged_peak) or A100_PEAK_FLOPS_PER_S
-    if true > IMPOSSIBLE:
+    if true > IMPOSSIBLE_MFU:
         return Found(
             headline=say("{true:percent} of this card's peak: the log is from another card", true=true),
             message=say("at the log's speed this card would run at {true:percent} of its peak", true=true),
