@@ -1,10 +1,15 @@
 # make demo   sets up a virtual environment and diagnoses examples/fineweb-40m
 # make test   sets up the development environment and runs lint, types and tests
+# make corpus reads every real run of ../shared/corpus (or $AUSCULT_CORPUS) and compares it with its known facts
+# make fuzz   fuzzes every reader for FUZZ_SECONDS each (make fuzz DIALECT=nanogpt: one of them)
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check lint types unit docs lock clean
+FUZZ_SECONDS ?= 600
+DIALECT ?=
+
+.PHONY: demo test check lint types unit corpus fuzz bench docs lock clean
 
 demo: $(VENV)/.core
 	@$(BIN)/auscult diagnose examples/fineweb-40m --fail-on never
@@ -22,6 +27,17 @@ types: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto -q
+
+corpus: $(VENV)/.dev
+	$(BIN)/python scripts/corpus.py
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]' -c requirements.lock
+	@for name in $(or $(DIALECT),$$($(BIN)/auscult dialects | cut -d' ' -f1)); do \
+	  echo "== $$name"; $(BIN)/python fuzz/fuzz_dialect.py $$name $(FUZZ_SECONDS) || exit 1; done
+
+bench: $(VENV)/.dev
+	@for script in benchmarks/*.py; do $(BIN)/python $$script; done
 
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/generate_docs.py

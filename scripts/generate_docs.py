@@ -1,4 +1,4 @@
-"""Generate ``docs/checks/`` from the checks themselves; ``--check`` only says whether it is up to date."""
+"""Generate ``docs/checks/`` and ``docs/dialects.md`` from the code itself; ``--check`` only says whether they are up to date."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 from auscult.checks import all_checks
-from auscult.report.pages import check_index, check_page
+from auscult.readers import all_dialects
+from auscult.report.pages import check_index, check_page, dialect_page
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "checks"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+FOLDER = DOCS / "checks"
 
 
 def pages() -> dict[str, str]:
@@ -25,10 +27,15 @@ def main() -> int:
         stale = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
         if stale:
             print(f"docs/checks is out of date: {', '.join(stale)}; run make docs", file=sys.stderr)
+        dialects = DOCS / "dialects.md"
+        if not dialects.is_file() or dialects.read_text(encoding="utf-8") != dialect_page(all_dialects()):
+            stale.append("dialects.md")
+            print("docs/dialects.md is out of date; run make docs", file=sys.stderr)
         return bool(stale)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in found.keys() - wanted.keys():
         (FOLDER / name).unlink()
+    (DOCS / "dialects.md").write_text(dialect_page(all_dialects()), encoding="utf-8")
     for name, text in wanted.items():
         (FOLDER / name).write_text(text, encoding="utf-8")
     return 0

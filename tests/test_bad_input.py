@@ -76,14 +76,15 @@ def test_unreadable_log(tmp_path: Path) -> None:
 
 
 def test_two_gigabytes(tmp_path: Path) -> None:
-    """A 2 GB log is refused at once, with the bound, the size and a way out."""
+    """A log followed by 2 GB of zeros, as a full disk leaves them, is read: what is text in it is whole."""
     log = tmp_path / "train.log"
     with log.open("wb") as stream:
         stream.write(healthy_log().text().encode())
         stream.truncate(2 * 10**9)
     start = time.monotonic()
-    assert_clear_paragraph(run("diagnose", str(log)), "too large", "512 MiB", "1,907 MiB", "grep")
-    assert time.monotonic() - start < 10
+    done = run("diagnose", str(log), "--format", "json")
+    assert json.loads(done.stdout)["run"]["steps"]["last"] == 20_000, done.stderr
+    assert time.monotonic() - start < 60
 
 
 def test_truncated_log(made_up: MadeUpRun) -> None:

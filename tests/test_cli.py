@@ -209,7 +209,7 @@ def test_interrupt_is_130(monkeypatch: pytest.MonkeyPatch, example: Path) -> Non
     def interrupted(*_args: object, **_kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("auscult.readers.nanogpt_log.read_log", interrupted)
+    monkeypatch.setattr("auscult.readers.recognise", interrupted)
     assert main(["diagnose", str(example)]) == 130
 
 

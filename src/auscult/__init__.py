@@ -13,7 +13,7 @@ from .diagnosis import Diagnosis, Forecast, Verdict, diagnose
 from .differential import Hypothesis
 from .errors import AuscultError, InputError, UsageError
 from .prescription import Prescription
-from .readers import Given, read
+from .readers import Found, Given, Relation, read, read_all
 from .run import Known, Run, Series, Source, Unknown
 
 __version__ = "0.1.0"
@@ -25,11 +25,13 @@ __all__ = [
     "Effect",
     "Finding",
     "Forecast",
+    "Found",
     "Given",
     "Hypothesis",
     "InputError",
     "Known",
     "Prescription",
+    "Relation",
     "Run",
     "Series",
     "Source",
@@ -39,4 +41,5 @@ __all__ = [
     "__version__",
     "diagnose",
     "read",
+    "read_all",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shlex
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,16 @@ from . import __version__
 from .errors import AuscultError, UsageError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from .diagnosis import Diagnosis
+    from .readers import Found
 
 __all__ = ["main"]
 
 _SEVERITY = {"info": 0, "warning": 1, "error": 2}
 _FAIL_ON = ("error", "warning", "info", "never")
+PROGRESS_AFTER_S = 1.0
 EXIT_FINDINGS, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -95,6 +100,10 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("code", metavar="CODE", help="such as MDL001, or a check's name")
     explain.set_defaults(run=_explain)
 
+    dialects = verbs.add_parser("dialects", help="list every dialect that is read, or explain one")
+    dialects.add_argument("name", nargs="?", metavar="NAME", help="such as nanogpt")
+    dialects.set_defaults(run=_dialects)
+
     checks = verbs.add_parser("checks", help="list every check and what it needs")
     checks.set_defaults(run=_checks)
     return parser
@@ -102,8 +111,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="a run folder, or its config (train_*.py) and log (*.log)"
+        "paths", nargs="+", metavar="PATH", help="a run folder, or its files: log, metrics, config; - is stdin"
     )
+    parser.add_argument("--dialect", metavar="NAME", help="read the files as this dialect, whatever they look like")
+    parser.add_argument("--run", metavar="NAME", dest="which", help="which run, where there are several")
     parser.add_argument("--gpu", metavar="NAME", help='the card, such as "RTX 4070", or "H100 SXM x8" for several')
     parser.add_argument("--train-tokens", metavar="N", help="tokens in the training split, such as 1.2B")
     parser.add_argument("--val-tokens", metavar="N", help="tokens in the validation split, such as 5.3k")
@@ -122,19 +133,64 @@ def _step(text: str) -> int:
     return int(digits)
 
 
-def _read_and_diagnose(arguments: argparse.Namespace) -> tuple[Diagnosis, str]:
-    from . import diagnose, read
-    from .readers import given_by_options
+def _read(arguments: argparse.Namespace) -> tuple[Found, str]:
+    from .readers import Found, given_by_options, read, read_all
 
     given = given_by_options(gpu=arguments.gpu, train_tokens=arguments.train_tokens, val_tokens=arguments.val_tokens)
     options = [
         part
-        for name in ("gpu", "train_tokens", "val_tokens")
+        for name in ("gpu", "train_tokens", "val_tokens", "dialect")
         if (value := getattr(arguments, name)) is not None
         for part in (f"--{name.replace('_', '-')}", value)
     ]
-    run = read(*arguments.paths, given=given)
-    return diagnose(run, expect_at=arguments.expect_at), _quoted([*arguments.paths, *options])
+    with _progress_bar():
+        if arguments.which is not None:
+            run = read(*arguments.paths, given=given, dialect=arguments.dialect, run=arguments.which)
+            return Found((run,)), _quoted([*arguments.paths, *options, "--run", arguments.which])
+        found = read_all(*arguments.paths, given=given, dialect=arguments.dialect)
+    return found, _quoted([*arguments.paths, *options])
+
+
+@contextlib.contextmanager
+def _progress_bar() -> Iterator[None]:
+    """Show on stderr how far large files are read, from the first second on; nothing where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    import time
+
+    from .readers import watched
+
+    start = time.monotonic()
+    bars: list[Progress] = []
+    tasks: dict[str, TaskID] = {}
+
+    def show(file: str, done: int, total: int) -> None:
+        if time.monotonic() - start < PROGRESS_AFTER_S:
+            return
+        if not bars:
+            bars.append(_start_bar())
+        bar = bars[0]
+        if file not in tasks:
+            tasks[file] = bar.add_task(f"reading {file}", total=total or None)
+        bar.update(tasks[file], completed=done)
+
+    try:
+        with watched(show):
+            yield
+    finally:
+        for bar in bars:
+            bar.stop()
+
+
+def _start_bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar.start()
+    return bar
 
 
 def _quoted(parts: Sequence[str]) -> str:
@@ -144,31 +200,43 @@ def _quoted(parts: Sequence[str]) -> str:
 
 
 def _diagnose(arguments: argparse.Namespace) -> int:
-    diagnosis, invocation = _read_and_diagnose(arguments)
-    _emit(diagnosis, invocation, arguments)
+    from .diagnosis import diagnose
+
+    found, invocation = _read(arguments)
+    diagnoses = [diagnose(run, expect_at=arguments.expect_at) for run in found.runs]
+    _emit(diagnoses, found, invocation, arguments)
     if arguments.fail_on == "never":
         return 0
     bar = _SEVERITY[arguments.fail_on]
-    return EXIT_FINDINGS if any(_SEVERITY[f.severity] >= bar for f in diagnosis.findings) else 0
+    return EXIT_FINDINGS if any(_SEVERITY[f.severity] >= bar for d in diagnoses for f in d.findings) else 0
 
 
-def _emit(diagnosis: Diagnosis, invocation: str, arguments: argparse.Namespace) -> None:
+def _emit(diagnoses: Sequence[Diagnosis], found: Found, invocation: str, arguments: argparse.Namespace) -> None:
+    one = diagnoses[0] if len(diagnoses) == 1 else None
     if arguments.format == "json":
-        from .report.json import dumps
+        from .report.json import dumps, dumps_several
 
-        text = dumps(diagnosis) + "\n"
+        text = (dumps(one) if one is not None else dumps_several(diagnoses, found)) + "\n"
     elif arguments.format == "markdown":
         from .report.markdown import render_markdown
+        from .report.several import several_as_markdown
 
-        text = render_markdown(diagnosis, invocation, quiet=arguments.quiet, verbose=arguments.verbose)
+        if one is not None:
+            text = render_markdown(one, invocation, quiet=arguments.quiet, verbose=arguments.verbose)
+        else:
+            text = several_as_markdown(diagnoses, found, invocation)
     else:
         import io
 
+        from .report.several import render_several
         from .report.terminal import make_console, render_terminal, stdout_console
 
         buffer = io.StringIO()
         console = make_console(buffer) if arguments.output else stdout_console()
-        render_terminal(diagnosis, console, invocation, quiet=arguments.quiet, verbose=arguments.verbose)
+        if one is not None:
+            render_terminal(one, console, invocation, quiet=arguments.quiet, verbose=arguments.verbose)
+        else:
+            render_several(diagnoses, found, console, invocation)
         text = buffer.getvalue()
         if not arguments.output:
             return
@@ -204,9 +272,16 @@ def _umask() -> int:
 
 
 def _fix(arguments: argparse.Namespace) -> int:
+    from .diagnosis import diagnose
     from .prescription import diff, fixed_config, unverified_comments
 
-    diagnosis, _invocation = _read_and_diagnose(arguments)
+    found, _invocation = _read(arguments)
+    if len(found.runs) > 1:
+        names = ", ".join(run.name for run in found.runs[:6])
+        raise UsageError(
+            f"{arguments.paths[0]}: it holds {len(found.runs)} runs ({names}), and fix corrects one config. Next: name its files, or --run NAME."
+        )
+    diagnosis = diagnose(found.runs[0], expect_at=arguments.expect_at)
     fixed = fixed_config(diagnosis.examination, diagnosis.prescription)
     config = diagnosis.run.config
     assert config is not None
@@ -257,6 +332,18 @@ def _explain(arguments: argparse.Namespace) -> int:
             f"There is no check {arguments.code!r}{f'; did you mean {near[0]}' if near else ''}. Next: auscult checks lists them all."
         )
     sys.stdout.write(check_page(found))
+    return 0
+
+
+def _dialects(arguments: argparse.Namespace) -> int:
+    from .readers.registry import all_dialects, find_dialect
+    from .report.pages import dialect_section
+
+    if arguments.name is not None:
+        sys.stdout.write(dialect_section(find_dialect(arguments.name)))
+        return 0
+    for dialect in all_dialects():
+        print(f"{dialect.name:24s} {dialect.role:8s} {dialect.title}")
     return 0
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Quantity",
     "Recipe",
     "Run",
+    "Seam",
     "Series",
     "Source",
     "Unknown",
@@ -222,19 +224,32 @@ class Data:
     val_tokens: Quantity[int]
 
 
+_NOT_PRINTED = Unknown("the run's files do not say")
+
+
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """Figures that the trainer printed about itself.
+    """Figures that the trainer printed or saved about itself, under its own conventions.
 
-    ``parameters`` is ``(low, high)``: the interval of counts that round to what was printed.
+    ``parameters`` is ``(low, high)``: the interval of counts that round to what was printed, and
+    ``parameters_convention`` what they leave out (``total`` when nothing).
     ``parameters_2d`` is the exact count of decayed (two-dimensional) parameters, where it was printed.
+    ``tokens_per_step`` counts all ranks. ``epochs`` is the trainer's own counter at its last step.
+    ``mfu_peak_flops_per_s`` is the peak of which a printed MFU is a share.
     ``mfu_range`` is ``(low, high)`` as a person quoted it, when the log has no such lines.
     """
 
-    parameters: Quantity[tuple[int, int]]
-    parameters_2d: Quantity[int]
-    tokens_per_step: Quantity[int]
-    mfu_range: Quantity[tuple[float, float]]
+    parameters: Quantity[tuple[int, int]] = _NOT_PRINTED
+    parameters_2d: Quantity[int] = _NOT_PRINTED
+    tokens_per_step: Quantity[int] = _NOT_PRINTED
+    mfu_range: Quantity[tuple[float, float]] = _NOT_PRINTED
+    parameters_convention: Quantity[str] = _NOT_PRINTED
+    tokens_planned: Quantity[int] = _NOT_PRINTED
+    tokens_seen: Quantity[int] = _NOT_PRINTED
+    epochs: Quantity[float] = _NOT_PRINTED
+    flops_per_token: Quantity[float] = _NOT_PRINTED
+    peak_flops_per_s: Quantity[float] = _NOT_PRINTED
+    mfu_peak_flops_per_s: Quantity[float] = _NOT_PRINTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,17 +259,32 @@ class Series:
     Attributes
     ----------
     name : str
-        ``train_loss``, ``train_loss_eval``, ``val_loss``, ``step_time_s``, ``mfu`` or ``learning_rate``.
+        ``train_loss``, ``train_loss_eval``, ``val_loss``, ``val_bpb``, ``step_time_s``, ``mfu``, ``learning_rate``,
+        ``grad_norm`` … in the field's standard terms (``readers/meaning.py``); a metric that has no standard name
+        keeps the trainer's.
     split : str
         ``train``, ``val`` or ``-`` where it does not apply.
     mode : str
-        ``train`` (dropout on) or ``eval`` (dropout off).
+        ``train`` (dropout on), ``eval`` (dropout off) or ``unknown``.
     unit : str
-        ``nats_per_token``, ``s``, ``fraction``, ``1``.
+        ``nats_per_token``, ``bits_per_byte``, ``s``, ``fraction``, ``1`` …
     window : str
         What one value averages over.
-    steps, values, lines
-        Optimiser step, value and line in ``file``, one each per point, in the order of the file.
+    file : str
+        Where it was read.
+    steps, values, lines : sequence
+        Optimiser step, value and line in ``file``, one each per point, in the order of the file; not to be changed.
+    scope : str
+        ``rank`` (one process's value), ``global`` (reduced over all) or ``unknown``.
+    convention : str
+        What else one must know to compare it: the peak behind an MFU, a loss not divided by accumulation.
+    axis : str
+        What ``steps`` count: ``step``, or ``epoch``, ``samples``, ``tokens``, ``row`` where there is nothing better.
+    count, stride : int
+        How many points the file holds, and that every ``stride``-th of them is kept here (1: all of them), besides
+        the last and the smallest.
+    files, origins
+        Of a run that was taken up in another file: its files, and for each point the index of the one that holds it.
     """
 
     name: str
@@ -263,9 +293,20 @@ class Series:
     unit: str
     window: str
     file: str
-    steps: tuple[int, ...]
-    values: tuple[float, ...]
-    lines: tuple[int, ...]
+    steps: Sequence[int]
+    values: Sequence[float]
+    lines: Sequence[int]
+    scope: str = "unknown"
+    convention: str = ""
+    axis: str = "step"
+    count: int = -1
+    stride: int = 1
+    files: tuple[str, ...] = ()
+    origins: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        if self.count < 0:
+            object.__setattr__(self, "count", len(self.steps))
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -274,14 +315,15 @@ class Series:
         if not self.steps:
             return f"Series({self.name}, empty)"
         return (
-            f"Series({self.name}, {len(self)} points, step {self.steps[0]}: {self.values[0]:g}"
+            f"Series({self.name}, {self.count} points, step {self.steps[0]}: {self.values[0]:g}"
             f" … step {self.steps[-1]}: {self.values[-1]:g})"
         )
 
     def source(self, index: int) -> Source:
         """Return where the point at ``index`` was read."""
         text = f"step {self.steps[index]}: {self.name} {self.values[index]:g}"
-        return Source("read", self.file, self.lines[index], text)
+        file = self.files[self.origins[index]] if self.files else self.file
+        return Source("read", file, self.lines[index] or None, text)
 
     def finite(self) -> Series:
         """Return the series without its NaN and infinite values."""
@@ -289,27 +331,25 @@ class Series:
 
     def where(self, keep: Callable[[int, float], bool]) -> Series:
         """Return the points for which ``keep(step, value)`` holds."""
-        rows = [row for row in zip(self.steps, self.values, self.lines, strict=True) if keep(row[0], row[1])]
-        steps, values, lines = zip(*rows, strict=True) if rows else ((), (), ())
-        return Series(self.name, self.split, self.mode, self.unit, self.window, self.file, steps, values, lines)
+        return self.take([i for i, pair in enumerate(zip(self.steps, self.values, strict=True)) if keep(*pair)])
+
+    def take(self, order: Sequence[int]) -> Series:
+        """Return the points at these indexes, in this order."""
+        if len(order) == len(self.steps) and all(i == j for j, i in enumerate(order)):
+            return self
+        return replace(
+            self,
+            steps=array("q", [self.steps[i] for i in order]),
+            values=array("d", [self.values[i] for i in order]),
+            lines=array("q", [self.lines[i] for i in order]),
+            origins=array("q", [self.origins[i] for i in order]) if self.files else (),
+            count=-1,
+        )
 
     def latest_pass(self) -> Series:
         """Return one point per step in step order: where steps were repeated after a restart, the last printed wins."""
         last = {step: index for index, step in enumerate(self.steps)}
-        order = [last[step] for step in sorted(last)]
-        if len(order) == len(self.steps) and order == list(range(len(order))):
-            return self
-        return Series(
-            self.name,
-            self.split,
-            self.mode,
-            self.unit,
-            self.window,
-            self.file,
-            tuple(self.steps[i] for i in order),
-            tuple(self.values[i] for i in order),
-            tuple(self.lines[i] for i in order),
-        )
+        return self.take([last[step] for step in sorted(last)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,15 +364,25 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A line of the log that says something besides a metric, by kind: ``out_of_memory``, ``traceback`` …
+    """Something that the files show besides values, by kind: ``out_of_memory``, ``traceback``, ``ranks_interleaved`` …
 
-    ``source`` is the first such line, ``last_line`` the number of the last of ``count``.
+    ``source`` is the first such place, ``last_line`` the number of the last of ``count``; ``detail`` says more in words.
     """
 
     kind: str
     source: Source
     count: int = 1
     last_line: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """Where a run was taken up again: the log went from ``step_before`` to ``step_after`` at ``source``."""
+
+    step_before: int
+    step_after: int
+    source: Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,6 +467,9 @@ class Run:
     notices: tuple[Notice, ...] = ()
     problems: tuple[Problem, ...] = ()
     config: ConfigText | None = None
+    seams: tuple[Seam, ...] = ()
+    noted: Mapping[str, Known[Any]] = field(default_factory=dict)
+    """What else the trainer recorded, under its own names: ``hf.total_flos`` …"""
 
     def get(self, name: str) -> Series | None:
         """Return the series of that name, or None."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from auscult.errors import AmbiguousInput, InputError, NotText
-from auscult.readers import read
+from auscult.readers import read, read_all
 from auscult.run import Known, Unknown
 
 CONFIG = "n_layer = 12\nn_head = 12\nn_embd = 384\nbatch_size = 16\n"
@@ -73,26 +73,52 @@ def test_files_named_one_by_one_in_any_order(tmp_path: Path) -> None:
         assert isinstance(run.recipe.batch_size, Known)
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "kind"), [("one.log", "two.log", "logs"), ("train_one.py", "train_two.py", "configs")]
-)
-def test_two_of_a_kind_are_ambiguous(tmp_path: Path, first: str, second: str, kind: str) -> None:
-    """Two logs or two configs are not chosen between: the error names both and says how to name one."""
-    for name in (first, second):
-        (tmp_path / name).write_text(LOG if kind == "logs" else CONFIG)
+OTHER = LOG.replace("10.8", "10.7")
+
+
+@pytest.mark.parametrize(("first", "second"), [("one.log", "two.log"), ("train_one.py", "train_two.py")])
+def test_two_of_a_kind_are_two_runs(tmp_path: Path, first: str, second: str) -> None:
+    """Two logs or two configs are two runs; where one is asked for, the error names both and says how to name one."""
+    for name, log in ((first, LOG), (second, OTHER)):
+        (tmp_path / name).write_text(log if name.endswith("log") else CONFIG)
+    assert [run.name for run in read_all(tmp_path).runs] == [first, second]
     with pytest.raises(
-        AmbiguousInput, match=rf"it holds 2 {kind}, and a run has one\. Found {first}, {second}\. Next: name the files"
+        AmbiguousInput, match=rf"it holds 2 runs, and one is asked for\. Found {first}, {second}\. Next: .*--run NAME"
     ):
         read(tmp_path)
-    with pytest.raises(AmbiguousInput):
-        read(tmp_path / first, tmp_path / second)
+    assert read(tmp_path, run=second).sources == (second,)
+
+
+def test_a_copy_of_a_log_is_the_same_run(tmp_path: Path) -> None:
+    """The same history in two files is one run, and the relation names both."""
+    found = read_all(write(tmp_path, one__log=LOG, two__log=LOG))
+    assert len(found.runs) == 1
+    assert [(r.kind, r.files) for r in found.relations] == [("copies", ("one.log", "two.log"))]
+
+
+def test_one_log_and_two_configs(tmp_path: Path) -> None:
+    """With two configs beside one log none is guessed: what they would say is unknown, and the reason names both."""
+    run = read(write(tmp_path, a__py=CONFIG, b__py=CONFIG.replace("384", "768"), x__log=LOG))
+    assert isinstance(run.recipe.batch_size, Unknown)
+    assert "2 configs may be this run's (a.py, b.py)" in run.recipe.batch_size.reason
+    assert run.config is None
+
+
+def test_a_config_is_found_by_its_name(tmp_path: Path) -> None:
+    """Of several configs and logs, those go together whose names do."""
+    write(
+        tmp_path, train_wide__py=CONFIG.replace("384", "768"), train_narrow__py=CONFIG, wide__log=LOG, narrow__log=OTHER
+    )
+    runs = {run.name: run for run in read_all(tmp_path).runs}
+    assert repr(runs["wide.log"].recipe.architecture.d_model) == "Known(768, train_wide.py:3)"
+    assert repr(runs["narrow.log"].recipe.architecture.d_model) == "Known(384, train_narrow.py:3)"
 
 
 def test_a_hundred_logs_are_named_briefly(tmp_path: Path) -> None:
     """Of many logs the error names a few and counts the rest."""
     for i in range(100):
-        (tmp_path / f"{i:03}.log").write_text(LOG)
-    with pytest.raises(AmbiguousInput, match=r"it holds 100 logs.*000\.log.* and 94 more") as caught:
+        (tmp_path / f"{i:03}.log").write_text(LOG.replace("10.8", f"10.{i:03}"))
+    with pytest.raises(AmbiguousInput, match=r"it holds 100 runs.*000\.log.* and 94 more") as caught:
         read(tmp_path)
     assert len(str(caught.value)) < 500
 
@@ -115,7 +141,7 @@ def test_the_training_script_is_not_a_second_config(tmp_path: Path) -> None:
 def test_an_empty_folder(tmp_path: Path) -> None:
     """An empty folder says what was expected and what a log looks like."""
     with pytest.raises(
-        AmbiguousInput, match=r"nothing in it looks like a training run\. Expected a nanoGPT config .*Next: "
+        AmbiguousInput, match=r"nothing in it looks like a training run\. Expected a log that a trainer printed.*Next: "
     ):
         read(tmp_path)
 
@@ -127,16 +153,16 @@ def test_no_path_at_all() -> None:
 
 
 def test_a_folder_of_irrelevant_files(tmp_path: Path) -> None:
-    """Notes, data, pictures, other Python and other logs are not a run, and do not hide one."""
+    """Notes, pictures, other Python and other logs are not a run, and do not hide one."""
     write(
         tmp_path,
-        README__md=f"```\n{LOG}```\n",
+        README__md="# A project\n",
         notes__txt="iter 5 went well\n",
         setup__py="name = 'x'\n",
         requirements__txt="torch\n",
     )
     write(
-        tmp_path, src___model__py="class GPT:\n    n_layer = 12\n", web__log="GET / 200\n", data__csv="step,loss\n1,2\n"
+        tmp_path, src___model__py="class GPT:\n    n_layer = 12\n", web__log="GET / 200\n", data__csv="name,age\nx,2\n"
     )
     (tmp_path / "ckpt.pt").write_bytes(b"PK\x03\x04" + bytes(100))
     (tmp_path / "picture").write_bytes(b"\x89PNG" + bytes(100))
@@ -155,10 +181,12 @@ def test_a_broken_log_alone_says_why(tmp_path: Path) -> None:
 
 
 def test_a_log_cut_before_its_first_value(tmp_path: Path) -> None:
-    """A log whose only record is cut has nothing whole in it, and says so."""
+    """A log whose only record is cut gives what it does say, and reports the record."""
     (tmp_path / "train.log").write_text("number of parameters: 40.56M\niter 0: loss 10.8")
-    with pytest.raises(InputError, match=r"train\.log"):
-        read(tmp_path)
+    run = read(tmp_path)
+    assert run.series == ()
+    assert repr(run.logged.parameters) == "Known((40555000, 40565000), train.log:1)"
+    assert [(p.kind, p.source.place) for p in run.problems] == [("broken_record", "train.log:2")]
 
 
 def test_hidden_files_and_folders_are_ignored(tmp_path: Path) -> None:
@@ -192,8 +220,8 @@ def test_cyclic_links_do_not_hang(tmp_path: Path) -> None:
 
 
 def test_deep_folders_are_bounded(tmp_path: Path) -> None:
-    """Below three folders nothing is looked for, so that a dataset's tree is not walked."""
-    write(tmp_path, a___b___c___d___train__log=LOG)
+    """Below six folders nothing is looked for, so that a dataset's tree is not walked."""
+    write(tmp_path, a___b___c___d___e___f___g___train__log=LOG)
     with pytest.raises(AmbiguousInput):
         read(tmp_path)
     write(tmp_path, a___b___c___train__log=LOG)
@@ -208,13 +236,14 @@ def test_too_many_files_are_refused(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["hello\nworld\n", "\n\n\n", "{'loss': 3.1, 'step': 10}\n"])
+@pytest.mark.parametrize("text", ["hello\nworld\n", "\n\n\n", "the loss was 3.1 at step 10, we think\n"])
 def test_a_named_file_that_is_no_log(tmp_path: Path, text: str) -> None:
     """A text that is no log is refused with a line of what a log looks like, and of what was found."""
     path = tmp_path / "notes.txt"
     path.write_text(text)
     with pytest.raises(
-        NotText, match=r"notes\.txt: no training log is recognised in it\. Expected lines such as `iter 10: .*found "
+        NotText,
+        match=r"notes\.txt: no training log, metrics or config is recognised in it\. Expected lines such as `iter 10: .*found ",
     ):
         read(path)
 
@@ -235,8 +264,8 @@ def test_errors_cannot_drive_the_terminal(tmp_path: Path) -> None:
     assert "hello" in str(content.value)
     assert "\x1b" not in str(content.value)
     path.unlink()
-    for name in ("a\x1b[31m.log", "b.log"):
-        (tmp_path / name).write_text(LOG)
+    for name, log in (("a\x1b[31m.log", LOG), ("b.log", OTHER)):
+        (tmp_path / name).write_text(log)
     with pytest.raises(AmbiguousInput) as names:
         read(tmp_path)
     assert "b.log" in str(names.value)

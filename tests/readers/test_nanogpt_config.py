@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from auscult.errors import BadConfig, BadSettings, InputError, UsageError
 from auscult.readers import given_by_options, read, reread_config
-from auscult.readers.nanogpt import sniff_config
+from auscult.readers.nanogpt_keys import sniff_keys as sniff_config
 from auscult.readers.python_config import parse_config
 from auscult.run import Known, Quantity, Recipe, Run, Unknown
 

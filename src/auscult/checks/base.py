@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from ..examination import Examination
 from ..prose import Prose
-from ..run import Source, Unknown
+from ..run import Notice, Problem, Source, Unknown
 
 __all__ = [
     "CannotTell",
@@ -30,6 +30,8 @@ __all__ = [
     "Verdict",
     "check",
     "examine",
+    "noticed",
+    "problems_of",
 ]
 
 Severity: TypeAlias = Literal["error", "warning", "info"]
@@ -181,6 +183,16 @@ class Outcome:
             v.edits,
             v.headline or Prose(c.title),
         )
+
+
+def noticed(exam: Examination, *kinds: str) -> tuple[Notice, ...]:
+    """Return what the readers noticed of these kinds, in the order of the kinds."""
+    return tuple(n for kind in kinds for n in exam.run.notices if n.kind == kind)
+
+
+def problems_of(exam: Examination, *kinds: str) -> tuple[Problem, ...]:
+    """Return the problems of these kinds that the readers had, in their order."""
+    return tuple(p for p in exam.run.problems if p.kind in kinds)
 
 
 REGISTRY: dict[str, Check] = {}

@@ -17,9 +17,9 @@ class Examination(CurveFacts):
     """A run and what follows from it by arithmetic.
 
     Every public attribute is ``Known`` with its sources, or ``Unknown`` with the reason, except a few plain ones
-    (``claims``, ``yardstick``, ``evaluated_steps``). Nothing is computed before it is asked for, and nothing twice.
-    The facts stand in one file a subject, each building on the one before: model, budget, machine, curve, and here
-    what to expect.
+    (``has_log``, ``claims``, ``yardstick``, ``evaluated_steps``). Nothing is computed before it is asked for, and
+    nothing twice. The facts stand in one file a subject, each building on the one before: model, budget, machine,
+    curve, and here what to expect.
     """
 
     def anchor_for(self, parameters: float, tokens: float, *, annealed: bool) -> Quantity[Anchor]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TypeVar
 
 from ..facts.claims import Judgement, Yardstick, judge
 from ..facts.tokens import CHINCHILLA_TOKENS_PER_PARAMETER, tokens_per_step
-from ..run import Known, Quantity, Source, Unknown, derive, known, value_of
+from ..run import Known, Quantity, Series, Source, Unknown, derive, known, value_of
 from .model import ModelFacts
 
 __all__ = ["MAX_FRESH_EPOCHS", "BudgetFacts"]
 
+T = TypeVar("T")
+
+OF_A_STEP = frozenset({"train_loss", "step_time_s", "learning_rate", "grad_norm", "loss_scale", "mfu", "tokens_per_s"})
+"""Series that exist because a step was made, also where its loss is not logged."""
 MAX_FRESH_EPOCHS = 4.0
 """Up to four epochs are about as good as fresh data (Muennighoff et al. 2023, arXiv:2305.16264)."""
 
@@ -37,11 +42,17 @@ class BudgetFacts(ModelFacts):
             else (self.run.logged.tokens_per_step if isinstance(self.run.logged.tokens_per_step, Known) else quantity)
         )
 
+    @property
+    def _over_steps(self) -> list[Series]:
+        """The series whose axis is the optimiser step; any others, where there are none of these."""
+        series = [s for s in self.run.series if len(s)]
+        return [s for s in series if s.axis == "step"] or series
+
     @cached_property
     def last_step(self) -> Quantity[int]:
         """The last step that the log shows."""
         best: tuple[int, Source] | None = None
-        for series in self.run.series:
+        for series in self._over_steps:
             step = max(series.steps)
             if best is None or step > best[0]:
                 best = (step, series.source(len(series) - 1 - series.steps[::-1].index(step)))
@@ -49,13 +60,31 @@ class BudgetFacts(ModelFacts):
 
     @cached_property
     def first_step(self) -> Quantity[int]:
-        """The first step that the log shows."""
-        firsts = [(series.steps[0], series.source(0)) for series in self.run.series]
+        """The first step that the log shows of training; an evaluation before it is none, where there are others."""
+        trained = [series for series in self._over_steps if series.name in OF_A_STEP]
+        firsts = [(series.steps[0], series.source(0)) for series in trained or self._over_steps]
         return Known(*min(firsts, key=lambda pair: pair[0])) if firsts else Unknown("there is no log")
+
+    @cached_property
+    def steps_planned(self) -> Quantity[int]:
+        """The planned last step, counted as the log counts: in iterations, where LitGPT logs those."""
+        recipe = self.run.recipe
+        if all(notice.kind != "steps_are_iterations" for notice in self.run.notices):
+            return recipe.max_steps
+        return derive(
+            "max_steps · micro-batches of one rank in a step",
+            lambda steps, micro_batches, ranks: steps * micro_batches // ranks,
+            steps=recipe.max_steps,
+            micro_batches=recipe.gradient_accumulation_steps,
+            ranks=recipe.world_size,
+        )
 
     @cached_property
     def tokens_seen(self) -> Quantity[int]:
         """Tokens trained on up to the last step of the log [tokens]."""
+        counted = self.run.logged.tokens_seen  # the trainer's own counter knows of ramps, restarts and micro-steps
+        if isinstance(counted, Known):
+            return counted
         return derive(
             "steps · tokens per step",
             lambda step, per_step: step * per_step,
@@ -63,14 +92,22 @@ class BudgetFacts(ModelFacts):
             per_step=self.tokens_per_step,
         )
 
+    @staticmethod
+    def _or_logged(derived: Quantity[T], logged: Quantity[T]) -> Quantity[T]:
+        """Return what follows from the recipe, or where it does not follow the trainer's own figure."""
+        return derived if isinstance(derived, Known) or isinstance(logged, Unknown) else logged
+
     @cached_property
     def tokens_planned(self) -> Quantity[int]:
         """Tokens over all planned steps [tokens]."""
-        return derive(
-            "max_iters · tokens per step",
-            lambda steps, per_step: steps * per_step,
-            steps=self.run.recipe.max_steps,
-            per_step=self.tokens_per_step,
+        return self._or_logged(
+            derive(
+                "max_iters · tokens per step",
+                lambda steps, per_step: steps * per_step,
+                steps=self.run.recipe.max_steps,
+                per_step=self.tokens_per_step,
+            ),
+            self.run.logged.tokens_planned,
         )
 
     @cached_property
@@ -95,11 +132,14 @@ class BudgetFacts(ModelFacts):
     @cached_property
     def epochs(self) -> Quantity[float]:
         """Passes over the training split."""
-        return derive(
-            "tokens / tokens of the training split",
-            lambda tokens, train_tokens: tokens / train_tokens,
-            tokens=self.tokens_for_budget,
-            train_tokens=self.run.data.train_tokens,
+        return self._or_logged(
+            derive(
+                "tokens / tokens of the training split",
+                lambda tokens, train_tokens: tokens / train_tokens,
+                tokens=self.tokens_for_budget,
+                train_tokens=self.run.data.train_tokens,
+            ),
+            self.run.logged.epochs,
         )
 
     @cached_property

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import cast
 
 from ..facts.curve import Noise, Slope, evaluation_noise, evaluations_needed, log_token_slope, smoothed_minimum
@@ -32,6 +33,10 @@ LARGE_RUN_TOKENS = 1_000_000_000
 SMALL_CORPUS = re.compile(r"shakespeare|char|wikitext|enwik|text8|ptb|tiny", re.IGNORECASE)
 """Datasets by whose name a long run means many passes."""
 TRAIN_SIGMAS = 3.0
+MANY_ITERATIONS = 100
+BLOCK_POINTS, MAX_BLOCKS = 5, 100
+"""Many logged iterations are judged by the means of blocks of them: the lowest of thousands of single ones lies far below the
+curve by chance, and trainers that print a moving average print values that wander together."""
 MIN_ITERATIONS = 30
 """Logged iterations that can stand in for missing evaluations: noisier, and measured in train mode."""
 
@@ -78,14 +83,35 @@ class Gap:
     evaluations: int
 
 
+def block_means(series: Series, blocks: int) -> Series:
+    """Return the means of consecutive points in so many blocks, each at the last step of its block."""
+    edges = [round(i * len(series) / blocks) for i in range(blocks + 1)]
+    parts = [(a, b) for a, b in pairwise(edges) if b > a]
+    return replace(
+        series,
+        steps=[series.steps[b - 1] for _a, b in parts],
+        values=[sum(series.values[a:b]) / (b - a) for a, b in parts],
+        lines=[series.lines[b - 1] for _a, b in parts],
+        files=(),
+        origins=(),
+        count=-1,
+    )
+
+
 class CurveFacts(MachineFacts):
     """Facts about the schedule and the loss curve."""
 
     def learning_rate_at(self, step: int) -> Quantity[float]:
         """The learning rate that the schedule prescribes at a step."""
-        recipe = self.run.recipe
-        if isinstance(recipe.schedule, Known) and recipe.schedule.value == "constant":
+        recipe, logged = self.run.recipe, self.run.get("learning_rate")
+        if logged is not None and logged.axis == "step" and step <= max(logged.steps) + logged.stride:
+            index = min(range(len(logged)), key=lambda i: abs(logged.steps[i] - step))
+            return Known(logged.values[index], logged.source(index))
+        schedule = value_of(recipe.schedule)
+        if schedule == "constant":
             return recipe.learning_rate
+        if schedule is not None and schedule != "cosine":
+            return Unknown(f"the learning rate is not logged, and the schedule is {schedule!r}")
         return derive(
             f"warm-up and cosine at step {step}",
             lambda **values: cosine_learning_rate(step, **values),
@@ -104,8 +130,17 @@ class CurveFacts(MachineFacts):
             "learning rate / peak",
             lambda now, peak: now / peak if peak else 0.0,
             now=self.learning_rate_at(self.last_step.value),
-            peak=self.run.recipe.learning_rate,
+            peak=self.peak_learning_rate,
         )
+
+    @cached_property
+    def peak_learning_rate(self) -> Quantity[float]:
+        """The highest learning rate: of the recipe, else of what is logged."""
+        logged = self.run.get("learning_rate")
+        if isinstance(self.run.recipe.learning_rate, Known) or logged is None or not len(logged.finite()):
+            return self.run.recipe.learning_rate
+        index = max(range(len(logged)), key=lambda i: logged.values[i] if math.isfinite(logged.values[i]) else -1.0)
+        return Known(logged.values[index], logged.source(index))
 
     @cached_property
     def annealed(self) -> Quantity[bool]:
@@ -117,7 +152,7 @@ class CurveFacts(MachineFacts):
             "learning rate below 15 % of its peak",
             lambda now, peak: now <= ANNEALED_BELOW * peak,
             now=self.learning_rate_at(step.value),
-            peak=self.run.recipe.learning_rate,
+            peak=self.peak_learning_rate,
         )
 
     @cached_property
@@ -128,13 +163,13 @@ class CurveFacts(MachineFacts):
             "last step ≥ max_iters − log_interval",
             lambda last, planned: last >= planned - slack,
             last=self.last_step,
-            planned=self.run.recipe.max_steps,
+            planned=self.steps_planned,
         )
 
     def _tail(self, name: str) -> Quantity[Series]:
         """Return the finite evaluations after the first descent, one per step."""
         series = self.run.get(name)
-        if series is None:
+        if series is None or not len(series):
             return Unknown(f"the log has no {name}")
         warmup = value_of(self.run.recipe.warmup_steps) or 0
         start = max(min(EARLY_STEPS, max(series.steps) // 4), min(warmup, max(series.steps) // 2), 1)
@@ -264,6 +299,11 @@ class CurveFacts(MachineFacts):
         """How far the judged series ends above its smoothed minimum, and what the train split did meanwhile."""
 
         def measure(series: Series, minimum: tuple[int, float], noise: Noise) -> Rise:
+            if series.name == "train_loss" and len(series) >= MANY_ITERATIONS:
+                series = block_means(series, min(len(series) // BLOCK_POINTS, MAX_BLOCKS))
+                index, lowest = smoothed_minimum(series.values)
+                minimum = series.steps[index], lowest
+                noise = evaluation_noise([math.log(step) for step in series.steps], series.values)
             last = sorted(series.values[-3:])[len(series.values[-3:]) // 2]
             return Rise(
                 last - minimum[1],

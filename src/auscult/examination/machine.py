@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from functools import cached_property
+from statistics import median_high
 
 from ..facts import flops as flops_facts
 from ..facts.memory import MemoryEstimate, estimate_training_memory
@@ -18,6 +19,8 @@ from .model import Shape
 
 __all__ = ["MachineFacts"]
 
+MFU_HALF_LIFE = 7
+"""Logged iterations after which half of a disturbance is left in nanoGPT's running average (0.9⁷ = 0.48)."""
 WHOLE_SLACK = 0.1
 MAX_SLACK = 0.15
 """How far from a whole number the implied processes may lie: a tenth (the shape may be a fork's), and never so far that any
@@ -73,11 +76,15 @@ class MachineFacts(BudgetFacts):
     @cached_property
     def peak_flops_per_s(self) -> Quantity[float]:
         """One card's dense peak for the training dtype [FLOP/s]."""
-        if isinstance(self.gpu, Unknown):
-            return self.gpu
-        if isinstance(self.dtype, Unknown):
-            return self.dtype
+        for quantity in (self.gpu, self.dtype):
+            if isinstance(quantity, Unknown):
+                logged = self.run.logged.peak_flops_per_s
+                return logged if isinstance(logged, Known) else quantity
+        assert isinstance(self.gpu, Known)
+        assert isinstance(self.dtype, Known)
         peak = self.gpu.value.peak_flops_per_s(self.dtype.value)
+        if peak is None and isinstance(self.run.logged.peak_flops_per_s, Known):
+            return self.run.logged.peak_flops_per_s
         if peak is None:
             return Unknown(f"no single {self.dtype.value} peak is known for {self.gpu.value.name}")
         return known(
@@ -112,6 +119,10 @@ class MachineFacts(BudgetFacts):
         found = separate_step_times(series.steps, series.values, self.evaluated_steps)
         if found is None:
             return Unknown("every logged step holds an evaluation or the compilation")
+        if not 0 < found.steady_s < math.inf:
+            return Unknown(
+                f"the printed step times are {found.steady_s:g} s: too short for the digits that are printed"
+            )
         index = min(range(len(series)), key=lambda i: abs(series.values[i] - found.steady_s))
         return Known(
             found,
@@ -141,6 +152,28 @@ class MachineFacts(BudgetFacts):
         )
 
     @cached_property
+    def mfu_logged_printed(self) -> Quantity[float]:
+        """The MFU that the trainer printed, in its own units (fraction): the median of what the log shows.
+
+        Where evaluations come so often that nanoGPT's running average never recovers from them, its undisturbed value.
+        """
+        series = self.run.get("mfu")
+        if series is None or not len(series.finite()):
+            return self.mfu_logged
+        series = series.finite()
+        disturbed = sum(step in self.evaluated_steps for step in series.steps)
+        if self._prints_share_of_process and disturbed * MFU_HALF_LIFE > len(series):
+            return self.mfu_logged
+        middle = median_high(series.values)
+        index = min(range(len(series)), key=lambda i: abs(series.values[i] - middle))
+        return Known(
+            middle,
+            Source(
+                "derived", formula="median of the printed values (the upper one of two)", inputs=(series.source(index),)
+            ),
+        )
+
+    @cached_property
     def flops_per_token(self) -> Quantity[int]:
         """FLOPs of one token, forward and backward [FLOPs/token]."""
 
@@ -152,12 +185,16 @@ class MachineFacts(BudgetFacts):
                 context=shape.context,
             )
 
-        return derive(
+        counted = derive(
             "6N + 12·L·d·T (PaLM; N without the position table)",
             count,
             parameters=self.parameter_count,
             shape=self.shape,
         )
+        logged = self.run.logged.flops_per_token
+        if isinstance(counted, Known) or isinstance(logged, Unknown):
+            return counted
+        return known(round(logged.value), "FLOPs per token as the trainer prints them", logged)
 
     def _processes_if_divided_by(self, peak_flops_per_s: float) -> Quantity[float]:
         """The processes that the printed MFU implies, were it a share of some peak; a whole number where it was."""
@@ -173,6 +210,8 @@ class MachineFacts(BudgetFacts):
 
         if self.run.get("mfu") is None:
             return Unknown("the log prints no MFU")
+        if isinstance(self.mfu_logged, Known) and self.mfu_logged.value <= 0:
+            return Unknown("the printed MFU is 0.00 %: too small to tell how many processes share a step")
         return derive(
             f"FLOPs of a step / (step time · printed MFU · {peak_flops_per_s / 1e12:g} TFLOP/s)",
             count,
@@ -197,11 +236,20 @@ class MachineFacts(BudgetFacts):
             )
         return Known(whole, ratio.source)
 
+    @property
+    def _prints_share_of_process(self) -> bool:
+        """Whether the printed MFU is nanoGPT's: each process prints that of its own share of the step."""
+        said, series = self.run.logged.mfu_peak_flops_per_s, self.run.get("mfu")
+        return isinstance(said, Known) and said.source.how == "default" if series is not None else True
+
     @cached_property
     def mfu_logged_peak(self) -> Quantity[float]:
         """The peak of which the printed MFU is a share [FLOP/s]: nanoGPT's 312 TFLOP/s, unless the numbers show another."""
         if isinstance(self.mfu_logged, Unknown):
             return self.mfu_logged
+        said = self.run.logged.mfu_peak_flops_per_s
+        if not self._prints_share_of_process:
+            return said
         stock = known(flops_facts.A100_PEAK_FLOPS_PER_S, "nanoGPT divides by an A100's 312 TFLOP/s", self.mfu_logged)
         if isinstance(self._whole(self._processes_if_divided_by(stock.value)), Known):
             return stock
@@ -215,6 +263,8 @@ class MachineFacts(BudgetFacts):
         """How many processes share a step, by the MFU that each prints for its share."""
         if isinstance(self.mfu_logged_peak, Unknown):
             return self.mfu_logged_peak
+        if not self._prints_share_of_process:
+            return Unknown("its MFU is not that of one process's share of a step")
         return self._whole(self._processes_if_divided_by(self.mfu_logged_peak.value))
 
     @cached_property
@@ -222,8 +272,11 @@ class MachineFacts(BudgetFacts):
         """How many devices share a step: what the log proves, else as given."""
         if isinstance(self.processes_in_log, Known):
             return self.processes_in_log
+        for named in (self.run.machine.gpu_count, self.run.recipe.world_size):
+            if isinstance(named, Known):
+                return named
         given = self.run.machine.gpu_count
-        return given if isinstance(given, Known) or self.run.get("mfu") is None else self.processes_in_log
+        return given if self.run.get("mfu") is None or not self._prints_share_of_process else self.processes_in_log
 
     @cached_property
     def tokens_per_s(self) -> Quantity[float]:
@@ -235,8 +288,15 @@ class MachineFacts(BudgetFacts):
                 per_step=self.tokens_per_step,
                 times=self.step_times,
             )
-        if isinstance(self.mfu_logged, Known):  # each process prints the MFU of its own share
-            cards = value_of(self.run.machine.gpu_count) or 1
+        rates = self.run.get("tokens_per_s")
+        if rates is not None and rates.scope == "global" and len(finite := rates.finite()):
+            middle = median_high(finite.values)
+            index = min(range(len(finite)), key=lambda i: abs(finite.values[i] - middle))
+            return Known(
+                middle, Source("derived", formula="median of the printed rates", inputs=(finite.source(index),))
+            )
+        if isinstance(self.mfu_logged, Known) and self.mfu_logged.value > 0:  # each process prints its own share's MFU
+            cards = value_of(self.processes) or 1
             return derive(
                 "devices · printed MFU · the peak it is a share of / FLOPs per token",
                 lambda mfu, share_of, flops: cards * mfu * share_of / flops,
@@ -253,7 +313,7 @@ class MachineFacts(BudgetFacts):
             return known(self.step_times.value.steady_s, "median of the steps without an evaluation", self.step_times)
         return derive(
             "tokens per step / tokens per second",
-            lambda per_step, rate: per_step / rate,
+            lambda per_step, rate: per_step / rate if rate > 0 else math.inf,
             per_step=self.tokens_per_step,
             rate=self.tokens_per_s,
         )

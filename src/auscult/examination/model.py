@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
+from ..facts.accumulation import TOLERANCE, accumulation_factor
 from ..facts.claims import Claim, find_claims
 from ..facts.parameters import ParameterCount, count_gpt2, infer_vocab_and_bias
 from ..run import Known, Quantity, Run, Unknown, derive, known, value_of
 
 __all__ = ["ModelFacts", "Shape"]
 
+NANOGPT_CONVENTION = "total without the position table"
+"""What nanoGPT's `number of parameters` counts (model.py, get_num_params)."""
+COUNTED_FAMILIES = frozenset({"gpt2"})
+"""Families whose parameters are counted here; the figure that the trainer printed stands in for others."""
 VOCABULARY_SLACK_NATS = 1.0
 """A first loss this far below ln(vocabulary) is not that of a fresh model with that vocabulary."""
+FRESH_STEPS = 50
+"""A first record up to here still shows about the loss of a fresh model; later ones show what was learned."""
+NO_LOG = "there is no log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,12 @@ class ModelFacts:
         return f"Examination({self.run!r})"
 
     @cached_property
+    def has_log(self) -> bool:
+        """Whether a log or a file of metrics was read, be it empty of metrics; a config alone has none."""
+        said = (getattr(self.run.logged, item.name) for item in fields(self.run.logged))
+        return bool(self.run.series) or not any(isinstance(q, Unknown) and q.reason == NO_LOG for q in said)
+
+    @cached_property
     def vocab_and_bias(self) -> tuple[Quantity[int], Quantity[bool], bool]:
         """Vocabulary and bias, and whether the printed parameter count proved them.
 
@@ -56,8 +70,11 @@ class ModelFacts:
         """
         a, logged = self.run.recipe.architecture, self.run.logged
         vocab, bias = a.vocab_size, a.bias
-        if isinstance(logged.parameters, Known) and all(
-            isinstance(q, Known) for q in (a.n_layer, a.d_model, a.context)
+        nanogpt_count = value_of(logged.parameters_convention) == NANOGPT_CONVENTION
+        if (
+            isinstance(logged.parameters, Known)
+            and nanogpt_count
+            and all(isinstance(q, Known) for q in (a.n_layer, a.d_model, a.context))
         ):
             fits = infer_vocab_and_bias(
                 logged.parameters.value,
@@ -107,9 +124,56 @@ class ModelFacts:
         return self._initial_loss
 
     @cached_property
+    def _first_train_loss(self) -> Quantity[float]:
+        """The first logged training loss, where it is that of a model which has hardly been trained."""
+        series, init = self.run.get("train_loss"), value_of(self.run.recipe.init_from)
+        if series is None or not len(series):
+            return Unknown("the log has no training loss")
+        if series.unit != "nats_per_token" or series.axis != "step":
+            return Unknown("the training loss is not logged in nats per token over steps")
+        if init is not None and init != "scratch":
+            return Unknown(f"the model starts from {init!r}")
+        if series.steps[0] > FRESH_STEPS or any(n.kind == "resumed" for n in self.run.notices):
+            return Unknown("the log does not start with a fresh model")
+        if not math.isfinite(series.values[0]):
+            return Unknown("the first logged loss is not finite")
+        return Known(series.values[0], series.source(0))
+
+    @cached_property
+    def loss_scale_factor(self) -> Quantity[float]:
+        """By what the logged training loss exceeds the loss of a token: 1, unless accumulation scaled it."""
+        first, (vocab, _bias, _proved) = self._first_train_loss, self.vocab_and_bias
+        if isinstance(first, Unknown):
+            return first
+        if isinstance(vocab, Unknown):
+            return Unknown(f"needs vocab_size: {vocab.reason}")
+        if vocab.value < 2:
+            return Unknown("a vocabulary of fewer than 2 tokens has no loss")
+        ratio = first.value / math.log(vocab.value)
+        if abs(ratio - 1) <= TOLERANCE:
+            return known(1.0, "the first logged loss is ln(vocabulary)", first, vocab)
+        micro_batches = self.run.recipe.gradient_accumulation_steps
+        found = accumulation_factor(first.value, [vocab.value], accumulation=value_of(micro_batches))
+        if found is None or (found.factor < 1 and value_of(self.run.recipe.init_from) != "scratch"):
+            return Unknown(
+                f"the first logged loss, {first.value:.2f}, is {ratio:.2f} times ln({vocab.value:,}): neither the loss"
+                " of a fresh model nor a whole multiple of it"
+            )
+        also = (micro_batches,) if isinstance(micro_batches, Known) else ()
+        return known(found.factor, "first logged loss / ln(vocabulary)", first, vocab, *also)
+
+    @cached_property
     def shape(self) -> Quantity[Shape]:
-        """The architecture's numbers, when all are known."""
+        """The architecture's numbers, when all are known and the family is one that is counted."""
         a = self.run.recipe.architecture
+        if isinstance(a.family, Unknown):
+            return a.family
+        if a.family.value not in COUNTED_FAMILIES:
+            return Unknown(f"the parameters of {a.family.value} models are not counted by auscult yet")
+        if isinstance(a.d_ff, Known) and isinstance(a.d_model, Known) and a.d_ff.value != 4 * a.d_model.value:
+            return Unknown("the MLP is not four times as wide as the model: not the GPT-2 that is counted")
+        if isinstance(a.tied, Known) and not a.tied.value:
+            return Unknown("the output head is not tied to the embedding: not the GPT-2 that is counted")
         vocab, bias, _proved = self.vocab_and_bias
         return derive(
             "the architecture",

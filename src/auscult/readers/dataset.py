@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from ..run import Known, Source
+from ..run import Data, Known, Run, Source, Unknown
 
-__all__ = ["BYTES_PER_TOKEN", "split_tokens"]
+__all__ = ["BYTES_PER_TOKEN", "split_sizes", "split_tokens"]
 
 BYTES_PER_TOKEN = 2
 """nanoGPT's ``prepare.py`` scripts write uint16, and ``get_batch`` reads ``dtype=np.uint16``."""
@@ -31,3 +32,20 @@ def split_tokens(dataset: str, split: str, roots: Iterable[Path]) -> Known[int] 
         if size >= BYTES_PER_TOKEN:
             return Known(size // BYTES_PER_TOKEN, Source("read", str(relative), None, f"{size:,} bytes of uint16"))
     return None
+
+
+def split_sizes(run: Run, roots: Iterable[Path]) -> Run:
+    """Return the run with the sizes of its splits, where its data set lies under one of the roots as nanoGPT keeps it."""
+    dataset = run.recipe.dataset
+    if isinstance(dataset, Unknown) or run.dialect not in _NANOGPT:
+        return run
+    folders = list(roots)
+    sizes = {"train": run.data.train_tokens, "val": run.data.val_tokens}
+    for split, quantity in sizes.items():
+        if isinstance(quantity, Unknown):
+            counted = split_tokens(dataset.value, split, folders)
+            sizes[split] = quantity if counted is None else counted
+    return replace(run, data=Data(sizes["train"], sizes["val"]))
+
+
+_NANOGPT = ("nanogpt", "nanogpt_config")

@@ -6,12 +6,11 @@ import difflib
 import re
 import tomllib
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from ..errors import BadSettings, UsageError
 from ..run import Known, Quantity, Source, Unknown
-from .text import read_text
+from .files import InputFile
 
 __all__ = ["SETTINGS_FILE", "Given", "given_by_options", "read_settings"]
 
@@ -143,7 +142,7 @@ def given_by_options(**options: object) -> Given:
     return _build(values)
 
 
-def read_settings(path: Path, name: str) -> Given:
+def read_settings(file: InputFile) -> Given:
     """Read an ``auscult.toml``.
 
     Raises
@@ -151,7 +150,7 @@ def read_settings(path: Path, name: str) -> Given:
     BadSettings
         When it is not TOML, has an unknown key, or a value of the wrong kind.
     """
-    text = read_text(path, name)
+    text, name = file.text(), file.name
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -1,23 +1,19 @@
-"""Bytes of a stranger's file to lines of text: bounded, decoded, stripped of terminal escapes, never trusted."""
+"""Bytes of a stranger's file to lines of text: decoded, stripped of terminal escapes, bounded, never trusted."""
 
 from __future__ import annotations
 
-import io
+import codecs
 import re
-import stat
 from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from ..errors import InputTooLarge, NotText, UnreadableInput
+from ..errors import NotText
 
-__all__ = ["MAX_CONFIG_BYTES", "MAX_LINE_CHARS", "MAX_LOG_BYTES", "clean", "iter_lines", "read_text"]
+__all__ = ["MAX_LINE_CHARS", "Line", "clean", "decode", "encoding_of", "lines_of", "looks_binary", "pieces"]
 
-MAX_LOG_BYTES = 512 * 2**20
-"""Largest log that is read whole; beyond it a clear error is better than minutes of silence."""
-MAX_CONFIG_BYTES = 4 * 2**20
 MAX_LINE_CHARS = 1_000_000
 """A longer line is cut there: no trainer prints one, and memory stays bounded."""
+_CHUNK_BYTES = 1 << 20
 _SNIFF_BYTES = 65_536
 _MAX_CONTROL_SHARE = 0.10
 _MAX_BINARY_SHARE = 0.20
@@ -28,6 +24,27 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2
 _TEXT_BYTES = bytes({7, 8, 9, 10, 12, 13, 27} | set(range(0x20, 0x100)))
 
 
+class Line(NamedTuple):
+    """A line of a log.
+
+    Attributes
+    ----------
+    number : int
+        Counted by line feeds from 1, as an editor counts; a progress bar's redraws share a number.
+    text : str
+        Without its end, escapes and control characters.
+    ended : bool
+        False for a last line without a newline, which may be cut in the middle of a number.
+    redrawn : bool
+        Whether a carriage return wrote something else over it.
+    """
+
+    number: int
+    text: str
+    ended: bool = True
+    redrawn: bool = False
+
+
 def clean(text: str) -> str:
     r"""Return the text without terminal escapes and control characters, safe to print.
 
@@ -36,114 +53,123 @@ def clean(text: str) -> str:
     >>> clean("\x1b[31mred\x1b[0m\x07 text")
     'red text'
     """
+    if text.isprintable():
+        return text
     if "\x1b" in text:
         text = _ESCAPE.sub("", text)
     return _CONTROL.sub("", text)
 
 
-def _open(path: Path, name: str, max_bytes: int) -> BinaryIO:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        raise UnreadableInput("no such file or folder", where=name, hint="check the path") from None
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise UnreadableInput(f"it cannot be opened ({why})", where=name, hint="check its permissions") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise UnreadableInput(
-            "not a regular file", where=name, expected="a text file", found="a folder, pipe or device"
-        )
-    if status.st_size == 0:
-        raise NotText(
-            "the file is empty", where=name, hint="check that training wrote into it (for instance `| tee train.log`)"
-        )
-    if status.st_size > max_bytes:
-        raise InputTooLarge(
-            "the file is too large to be read whole",
-            where=name,
-            expected=f"at most {max_bytes / 2**20:,.0f} MiB",
-            found=f"{status.st_size / 2**20:,.0f} MiB",
-            hint=f"cut it down to its metric lines: grep -E '^(iter|step) ' {name} > small.log",
-        )
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise UnreadableInput(
-            f"it cannot be opened ({error.strerror})", where=name, hint="check its permissions"
-        ) from None
+def looks_binary(head: bytes) -> bool:
+    """Return whether the first bytes of a file are not text in UTF-8, UTF-16 or a Latin alphabet."""
+    return bool(head) and _binary_share(head[:_SNIFF_BYTES]) is not None
 
 
-def _encoding(head: bytes, name: str) -> str:
+def _binary_share(head: bytes) -> float | None:
+    """Return the share of bytes that are not text when there are too many of them."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return None
+    text = head.rstrip(b"\0")  # a crashed machine leaves zeros behind the text, and some within
+    head = text.replace(b"\0", b"") if text.count(0) < len(text) // 2 else head
+    control = len(head.translate(None, _TEXT_BYTES)) / max(len(head), 1)
+    undecodable = head.decode("utf-8", errors="replace").count("\ufffd") / max(len(head), 1)
+    share = control + undecodable
+    return share if control > _MAX_CONTROL_SHARE or share > _MAX_BINARY_SHARE else None
+
+
+def encoding_of(head: bytes, name: str) -> str:
+    """Return the encoding of a text by its first bytes.
+
+    Raises
+    ------
+    NotText
+        When they are not text.
+    """
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     if head.startswith(b"\xef\xbb\xbf"):
         return "utf-8-sig"
-    control = len(head.translate(None, _TEXT_BYTES)) / max(len(head), 1)
-    undecodable = head.decode("utf-8", errors="replace").count("\ufffd") / max(len(head), 1)
-    if control > _MAX_CONTROL_SHARE or control + undecodable > _MAX_BINARY_SHARE:
+    share = _binary_share(head[:_SNIFF_BYTES])
+    if share is not None:
         raise NotText(
             "the file is binary",
             where=name,
-            expected="text that a trainer printed, or a nanoGPT config",
-            found=f"{100 * (control + undecodable):.0f} % of the first {len(head):,} bytes are not text",
-            hint="give the log or the config instead; checkpoints are never opened",
+            expected="text that a trainer printed, or a config",
+            found=f"{100 * share:.0f} % of the first {min(len(head), _SNIFF_BYTES):,} bytes are not text",
+            hint="give the log or the config instead; pickled checkpoints are never opened",
         )
     return "utf-8"
 
 
-def iter_lines(path: Path, name: str) -> Iterator[tuple[int, str, bool]]:
-    r"""Yield ``(line number, text, ended)`` of a log.
-
-    Lines are counted by ``\n``, as an editor counts them; a progress bar's ``\r`` separates texts that share
-    a number. ``ended`` is False for a last line that has no newline, which may be cut in the middle of a number.
+def decode(data: bytes, name: str, *, strict: bool = False) -> str:
+    """Return text from bytes; with ``strict``, undecodable bytes are an error with their place.
 
     Raises
     ------
-    UnreadableInput, NotText, InputTooLarge
-        When the file is not a regular, non-empty, text file within the bound.
+    NotText
     """
-    with _open(path, name, MAX_LOG_BYTES) as raw:
-        encoding = _encoding(raw.read(_SNIFF_BYTES), name)
-        raw.seek(0)
-        stream = io.TextIOWrapper(raw, encoding=encoding, errors="replace", newline="\n")
-        number = 0
-        try:
-            while line := stream.readline(MAX_LINE_CHARS):
-                number += 1
-                ended = line.endswith("\n")
-                while not ended and len(line) >= MAX_LINE_CHARS:  # drop the rest of an endless line
-                    rest = stream.readline(MAX_LINE_CHARS)
-                    ended = rest.endswith("\n") or not rest
-                    if len(rest) < MAX_LINE_CHARS:
-                        break
-                text = line.rstrip("\n").rstrip("\r")
-                if "\r" in text:
-                    pieces = [piece for piece in text.split("\r") if piece]
-                    for index, piece in enumerate(pieces):
-                        yield number, clean(piece), ended or index < len(pieces) - 1
-                else:
-                    yield number, (clean(text) if not text.isprintable() else text), ended
-        except UnicodeError:
-            raise NotText("the text cannot be decoded", where=f"{name}:{number}", found=f"broken {encoding}") from None
-
-
-def read_text(path: Path, name: str) -> str:
-    """Return a config's text.
-
-    Raises
-    ------
-    UnreadableInput, NotText, InputTooLarge
-        When the file is not a regular, non-empty, text file within the bound.
-    """
-    with _open(path, name, MAX_CONFIG_BYTES) as raw:
-        data = raw.read()
     try:
-        return data.decode(_encoding(data[:_SNIFF_BYTES], name))
+        return data.decode(encoding_of(data, name), errors="strict" if strict else "replace")
     except UnicodeDecodeError as error:
         raise NotText(
             "the text cannot be decoded",
             where=name,
             expected="UTF-8",
-            found=f"byte 0x{data[error.start]:02x} at offset {error.start}",
+            found=f"byte 0x{data[error.start]:02x} at offset {error.start}" if error.start < len(data) else None,
             hint="save it as UTF-8",
         ) from None
+
+
+def lines_of(stream: BinaryIO, name: str, head: bytes) -> Iterator[Line]:
+    r"""Yield the lines of a stream in bounded memory.
+
+    Lines are counted by ``\n``; a progress bar's ``\r`` separates texts that share a number.
+
+    Raises
+    ------
+    NotText
+        When the text cannot be decoded.
+    """
+    decoder = codecs.getincrementaldecoder(encoding_of(head, name))(errors="replace")
+    number, pending, dropping = 1, "", False
+    while True:
+        data = stream.read(_CHUNK_BYTES)
+        try:
+            text = decoder.decode(data, final=not data)
+        except UnicodeError:
+            raise NotText("the text cannot be decoded", where=f"{name}:{number}", found="broken characters") from None
+        *whole, last = (pending + text).split("\n")
+        for line in whole:
+            if dropping:
+                dropping, line = False, line.rpartition("\r")[2] if "\r" in line else ""
+                if line:
+                    yield from pieces(number, line, ended=True)
+            else:
+                yield from pieces(number, line, ended=True)
+            number += 1
+        pending = last
+        if not data:
+            break
+        if len(pending) > MAX_LINE_CHARS:  # an endless line: redraws are given out, the rest is dropped
+            before, mark, after = pending.rpartition("\r")
+            if mark and len(after) <= MAX_LINE_CHARS:
+                yield from pieces(number, before, ended=True, redrawn=True)
+                pending, dropping = after, False
+            else:
+                if not dropping:
+                    yield from pieces(number, pending[:MAX_LINE_CHARS], ended=True)
+                pending, dropping = "", True
+    if pending and not dropping:
+        yield from pieces(number, pending, ended=False)
+
+
+def pieces(number: int, line: str, *, ended: bool, redrawn: bool = False) -> Iterator[Line]:
+    """Yield the texts of one physical line: more than one where carriage returns drew over it."""
+    line = line.rstrip("\r")
+    if "\r" not in line:
+        yield Line(number, clean(line), ended, redrawn)
+        return
+    pieces = [piece for piece in line.split("\r") if piece]
+    for index, piece in enumerate(pieces):
+        over = redrawn or index < len(pieces) - 1
+        yield Line(number, clean(piece), ended or over, over)

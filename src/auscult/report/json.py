@@ -1,11 +1,14 @@
-"""The JSON contract, ``auscult.diagnosis/1``: one object a run, every missing value null with its reason in ``unknown``."""
+"""The JSON contract, ``auscult.diagnosis/1``: one object a run, every missing value null with its reason in ``unknown``.
+
+Several runs make one ``auscult.diagnoses/1``, with how they belong together.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
 
@@ -14,19 +17,26 @@ from ..diagnosis import Diagnosis
 from ..examination import Examination
 from ..facts.memory import MemoryEstimate
 from ..facts.scaling import Band
+from ..readers import Found
 from ..run import Known, Quantity, Series, Source, Unknown, value_of
 
-__all__ = ["SCHEMA", "as_dict", "dumps", "load_schema"]
+__all__ = ["SCHEMA", "SCHEMA_OF_SEVERAL", "as_dict", "dumps", "dumps_several", "load_schema"]
 
 SCHEMA = "auscult.diagnosis/1"
+SCHEMA_OF_SEVERAL = "auscult.diagnoses/1"
+_FILES = {SCHEMA: "diagnosis.schema.json", SCHEMA_OF_SEVERAL: "diagnoses.schema.json"}
 
 
 @functools.cache
-def load_schema() -> dict[str, Any]:
-    """Return the JSON Schema of the contract, as shipped with the package."""
-    text = (
-        resources.files(__package__ or "auscult.report").joinpath("diagnosis.schema.json").read_text(encoding="utf-8")
-    )
+def load_schema(name: str = SCHEMA) -> dict[str, Any]:
+    """Return the JSON Schema of the contract, as shipped with the package.
+
+    Parameters
+    ----------
+    name : str
+        ``auscult.diagnosis/1``, or ``auscult.diagnoses/1`` (which refers to the former).
+    """
+    text = resources.files(__package__ or "auscult.report").joinpath(_FILES[name]).read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
 
@@ -34,6 +44,19 @@ def load_schema() -> dict[str, Any]:
 def dumps(diagnosis: Diagnosis) -> str:
     """Return the diagnosis as one JSON object; NaN and infinity never occur in it."""
     return json.dumps(as_dict(diagnosis), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def dumps_several(diagnoses: Sequence[Diagnosis], found: Found) -> str:
+    """Return several diagnoses as one JSON object, with the relations of their runs and the files left unread."""
+    body = {
+        "schema": SCHEMA_OF_SEVERAL,
+        "runs": [as_dict(diagnosis) for diagnosis in diagnoses],
+        "relations": [
+            {"kind": r.kind, "runs": list(r.runs), "files": list(r.files), "detail": r.detail} for r in found.relations
+        ],
+        "unread": [str(error) for error in found.unread],
+    }
+    return json.dumps(body, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:
@@ -130,8 +153,14 @@ def _run(w: _Writer, exam: Examination) -> dict[str, Any]:
         claimed=claimed if isinstance(claimed, Unknown) else Known(claimed.value.value, claimed.source),
         logged=logged if isinstance(logged, Unknown) else Known(sum(logged.value) / 2, logged.source),
     )
-    parameters["logged_convention"] = "total without the position table (nanoGPT get_num_params), rounded to 0.01M"
-    mfu_logged = exam.mfu_logged
+    convention = run.logged.parameters_convention
+    parameters["logged_convention"] = w.put("run.parameters.logged_convention", convention)
+    if parameters["total"] is None and value_of(convention) == "total" and isinstance(logged, Known):
+        low, high = logged.value
+        if low == high:
+            parameters["total"] = w.put("run.parameters.total", Known(low, logged.source))
+            del w.unknown["run.parameters.total"]
+    mfu_logged = exam.mfu_logged_printed
     throughput = w.group(
         "run.throughput",
         step_time_s=exam.step_time_s,
@@ -152,7 +181,7 @@ def _run(w: _Writer, exam: Examination) -> dict[str, Any]:
             last=exam.last_step,
             planned=recipe.max_steps,
             logged=Known(
-                max((len(s) for s in run.series), default=0), Source("derived", formula="points of the longest series")
+                max((s.count for s in run.series), default=0), Source("derived", formula="points of the longest series")
             ),
         ),
         "architecture": w.group(
@@ -182,7 +211,8 @@ def _run(w: _Writer, exam: Examination) -> dict[str, Any]:
         ),
         "hardware": w.group(
             "run.hardware",
-            name=exam.gpu_name if isinstance(exam.gpu, Unknown) else Known(exam.gpu.value.name, exam.gpu.source),
+            name=exam.gpu_name,
+            card=exam.gpu if isinstance(exam.gpu, Unknown) else Known(exam.gpu.value.name, exam.gpu.source),
             count=exam.processes,
             peak_flops_per_s=exam.peak_flops_per_s,
             memory_bytes=exam.memory_limit_bytes,
@@ -205,10 +235,15 @@ def _run(w: _Writer, exam: Examination) -> dict[str, Any]:
             dropout=recipe.dropout,
             dtype=exam.dtype,
             compile=recipe.compile,
+            dataset=recipe.dataset,
         ),
         "places": {name: _places(quantity) for name, quantity in _placed(exam)},
         "series": [_series(series) for series in run.series],
         "throughput": throughput,
+        "seams": [
+            {"step_before": s.step_before, "step_after": s.step_after, "source": s.source.place} for s in run.seams
+        ],
+        "noted": {key: {"value": _plain(q.value), "source": q.source.place} for key, q in sorted(run.noted.items())},
     }
 
 
@@ -252,12 +287,16 @@ def _series(series: Series) -> dict[str, Any]:
         "mode": series.mode,
         "unit": series.unit,
         "window": series.window,
-        "points": len(series),
+        "scope": series.scope,
+        "convention": series.convention,
+        "axis": series.axis,
+        "points": series.count,
+        "kept_every": series.stride,
         "first": point(0),
         "last": point(len(series) - 1),
         "min": point(lowest),
         "non_finite": len(series) - len(finite),
-        "source": f"{series.file}:{series.lines[0]}",
+        "source": series.source(0).place,
     }
 
 

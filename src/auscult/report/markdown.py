@@ -5,12 +5,12 @@ from __future__ import annotations
 from ..diagnosis import Diagnosis
 from .outline import Block, Bullets, Code, Paragraph, Table, screen, sections
 
-__all__ = ["render_markdown"]
+__all__ = ["escape", "render_markdown"]
 
 _SPECIAL = str.maketrans({c: "\\" + c for c in "\\`*_[]<>|#~"})
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Return text that Markdown shows as it is, on one line."""
     return " ".join(text.split()).translate(_SPECIAL)
 
@@ -25,28 +25,28 @@ def render_markdown(diagnosis: Diagnosis, invocation: str, *, quiet: bool = Fals
     """Return the report: the first screen as text and tables, the rest folded below it."""
     first = screen(diagnosis, invocation)
     lines = [
-        f"## auscult: {_escape(diagnosis.run.name)}",
+        f"## auscult: {escape(diagnosis.run.name)}",
         "",
-        _escape(first.header),
+        escape(first.header),
         "",
-        f"**{_escape(first.summary)}**",
+        f"**{escape(first.summary)}**",
         "",
     ]
     if first.curve is not None:
-        lines += [_escape(f"{first.curve.label}: " + "; ".join(first.curve.notes)), ""]
+        lines += [escape(f"{first.curve.label}: " + "; ".join(first.curve.notes)), ""]
     if first.rows:
         lines += ["| worth | code | finding | place |", "|---|---|---|---|"]
         lines += [
-            f"| {_escape(r.worth)} | {r.code} | {_escape(r.headline)} | {_code(r.place) if r.place else ''} |"
+            f"| {escape(r.worth)} | {r.code} | {escape(r.headline)} | {_code(r.place) if r.place else ''} |"
             for r in first.rows
         ]
         lines.append("")
-    lines += [_escape(first.fine), "", "**Prescription**", ""]
-    lines += [f"- {_escape(line)}" for line in first.prescription]
+    lines += [escape(first.fine), "", "**Prescription**", ""]
+    lines += [f"- {escape(line)}" for line in first.prescription]
     lines += ["", f"Next: {_code(first.next_command)}", ""]
     if not quiet:
         for section in sections(diagnosis, verbose=verbose):
-            lines += [f"<details><summary>{_escape(section.title)}</summary>", ""]
+            lines += [f"<details><summary>{escape(section.title)}</summary>", ""]
             for block in section.blocks:
                 lines += [*_block(block), ""]
             lines += ["</details>", ""]
@@ -56,15 +56,15 @@ def render_markdown(diagnosis: Diagnosis, invocation: str, *, quiet: bool = Fals
 def _block(block: Block) -> list[str]:
     match block:
         case Paragraph(text=text):
-            return [f"**{_escape(text)}**"]
+            return [f"**{escape(text)}**"]
         case Bullets(items=items):
-            return [f"- {_escape(item)}" for item in items]
+            return [f"- {escape(item)}" for item in items]
         case Code(text=text):
             return ["```", text.replace("```", "'''"), "```"]
         case Table(columns=columns, rows=rows, right=right):
             rule = "|".join("---:" if i in right else "---" for i in range(len(columns)))
             return [
-                "| " + " | ".join(map(_escape, columns)) + " |",
+                "| " + " | ".join(map(escape, columns)) + " |",
                 f"|{rule}|",
-                *("| " + " | ".join(map(_escape, row)) + " |" for row in rows),
+                *("| " + " | ".join(map(escape, row)) + " |" for row in rows),
             ]

@@ -10,12 +10,13 @@ from pathlib import PurePath
 
 from ..checks.base import Clear, Finding
 from ..diagnosis import Diagnosis
+from ..facts.flops import A100_PEAK_FLOPS_PER_S
 from ..prose import duration, si
+from ..readers.registry import title_of
 from ..run import Known, Quantity, Series, Source, Unknown, value_of
 
 __all__ = ["Block", "Bullets", "Code", "Curve", "Paragraph", "Row", "Screen", "Section", "Table", "screen", "sections"]
 
-DIALECT_NAMES = {"nanogpt": "nanoGPT"}
 SHOWN_EVIDENCE = 3
 SHOWN_HYPOTHESES = 6
 SHOWN_LINES = 4
@@ -143,7 +144,7 @@ def screen(diagnosis: Diagnosis, invocation: str) -> Screen:
 
 def _header(d: Diagnosis) -> str:
     exam, a = d.examination, d.run.recipe.architecture
-    parts = [d.run.name, DIALECT_NAMES.get(d.run.dialect, d.run.dialect)]
+    parts = [d.run.name, title_of(d.run.dialect)]
     if isinstance(a.n_layer, Known) and isinstance(a.d_model, Known):
         parts.append(f"{a.n_layer.value} layers × {a.d_model.value} wide")
     if isinstance(exam.parameter_count, Known):
@@ -180,7 +181,7 @@ def _curve(d: Diagnosis) -> Curve | None:
     if isinstance(exam.noise, Known):
         one = "iteration" if series.name == "train_loss" else "evaluation"
         notes.append(f"one {one}: ± {exam.noise.value.sd:.3f}")
-    return Curve(series.name.replace("_", " "), shown.steps, shown.values, tuple(notes))
+    return Curve(series.name.replace("_", " "), tuple(shown.steps), tuple(shown.values), tuple(notes))
 
 
 def _fine(d: Diagnosis) -> str:
@@ -353,7 +354,15 @@ def _numbers(d: Diagnosis) -> Section:
     add("achieved", e.flops_per_s, f"{achieved / 1e12:.1f} TFLOP/s" if achieved else None)
     mfu, logged = value_of(e.mfu), value_of(e.mfu_logged)
     add("MFU on this card", e.mfu, f"{100 * mfu:.1f} %" if mfu is not None else None)
-    add("MFU as printed", e.mfu_logged, f"{100 * logged:.2f} % of an A100" if logged is not None else None)
+    share_of = value_of(e.mfu_logged_peak)
+    of = (
+        " of an A100"
+        if share_of == A100_PEAK_FLOPS_PER_S
+        else f" of {share_of / 1e12:,.0f} TFLOP/s"
+        if share_of
+        else ""
+    )
+    add("MFU as printed", e.mfu_logged, f"{100 * logged:.2f} %{of}" if logged is not None else None)
     share, noise, slope = value_of(e.learning_rate_share), value_of(e.noise), value_of(e.slope)
     add(
         "learning rate at the last step",

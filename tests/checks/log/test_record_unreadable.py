@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import auscult
@@ -9,6 +10,7 @@ from auscult.checks import find_check
 from auscult.checks.base import Outcome, examine
 from auscult.checks.log.record_unreadable import SHOWN
 from auscult.examination import Examination
+from auscult.run import Notice, Problem, Source
 from made_up import MadeUpRun, healthy_log
 
 SHORT = healthy_log(4_000)
@@ -67,6 +69,31 @@ def test_found_shows_a_few_and_counts_the_rest(made_up: MadeUpRun) -> None:
     found = ask(made_up.write({}, SHORT, "import os\n" * SHOWN)).finding
     assert found is not None
     assert "more" not in str(found.message)
+
+
+def test_found_whatever_was_left_out(made_up: MadeUpRun) -> None:
+    """A kind of problem that no check knows, and a config that is pickled, are told here."""
+    run = auscult.read(made_up.write({}, SHORT))
+    problem = Problem("journal_not_read", "its last rows are not read", Source("read", "a.db"))
+    notice = Notice("training_args_pickled", Source("read", "training_args.bin"), 1, 0, "it is a pickle")
+    item = find_check("LOG005")
+    assert item is not None
+    outcome = examine(item, Examination(replace(run, problems=(problem,), notices=(notice,))))
+    found = outcome.finding
+    assert found is not None
+    assert str(found.message) == "its last rows are not read (a.db); it is a pickle (training_args.bin)"
+    assert found.numbers == {"left_out": 2}
+    assert [e.place for e in found.evidence] == ["a.db", "training_args.bin"]
+
+
+def test_clear_where_another_check_tells_it(made_up: MadeUpRun) -> None:
+    """Bytes that are unread are LOG011's, settings that disagree LOG019's, impossible values MDL005's."""
+    run = auscult.read(made_up.write({}, SHORT))
+    kinds = ("unread_bytes", "settings_disagree", "impossible_value")
+    problems = tuple(Problem(kind, "it is told elsewhere", Source("read", "a")) for kind in kinds)
+    item = find_check("LOG005")
+    assert item is not None
+    assert examine(item, Examination(replace(run, problems=problems))).word == "clear"
 
 
 def test_clear(made_up: MadeUpRun) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import auscult
 from auscult.checks import find_check
 from auscult.checks.base import Outcome, examine
 from auscult.examination import Examination
+from auscult.run import Notice, Source
 from made_up import Log, MadeUpRun, healthy_log
 
 
@@ -53,6 +55,19 @@ def test_found_in_validation_alone(made_up: MadeUpRun) -> None:
     assert found is not None
     assert found.numbers == {"first_step": 4_000, "count": 1}
     assert "val_loss" in str(found.message)
+
+
+def test_found_where_the_trainer_says_so(made_up: MadeUpRun) -> None:
+    """A trainer that stops at a NaN before it logs it leaves finite losses and a message: an error all the same."""
+    run = auscult.read(made_up.write({}, healthy_log(4_000)))
+    notice = Notice("nan_loss", Source("read", "train.log", 52), 1, 52, "the trainer stopped")
+    item = find_check("NUM001")
+    assert item is not None
+    found = examine(item, Examination(replace(run, notices=(notice,)))).finding
+    assert found is not None
+    assert found.severity == "error"
+    assert "after step 4,000: the trainer stopped" in str(found.message)
+    assert [e.place for e in found.evidence] == ["train.log:52"]
 
 
 def test_clear(made_up: MadeUpRun) -> None:

@@ -38,7 +38,7 @@ def run_stopped_early(
     ----------
     —
     """
-    last, planned = last_step.value, max_steps.value
+    last, planned = last_step.value, value_of(exam.steps_planned) or max_steps.value
     if is_complete.value:
         return Clear(say("the log reaches step {last:count} of {planned:count}", last=last, planned=planned))
     ends = last_step.source.line or 0

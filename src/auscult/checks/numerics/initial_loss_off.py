@@ -50,6 +50,11 @@ def initial_loss_off(exam: Examination, initial_loss: Known[float]) -> Verdict:
                 guess=math.exp(initial_loss.value),
             )
         )
+    factor = value_of(exam.loss_scale_factor)
+    if factor and factor != 1 and vocab and abs(initial_loss.value / factor - math.log(vocab)) <= ABOVE_NATS:
+        return NotApplicable(
+            say("the logged loss is {factor:g} times the loss of a token: NUM005 says so", factor=factor)
+        )
     expected = math.log(vocab) if vocab is not None else MAX_PLAUSIBLE_NATS
     difference = initial_loss.value - expected
     told = (

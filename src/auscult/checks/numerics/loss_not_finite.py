@@ -4,7 +4,8 @@ import math
 
 from ...examination import Examination
 from ...prose import say
-from ..base import Clear, Found, NotApplicable, Verdict, check
+from ...run import Notice, value_of
+from ..base import Clear, Found, NotApplicable, Verdict, check, noticed
 
 LOSSES = ("train_loss", "train_loss_eval", "val_loss")
 
@@ -14,7 +15,7 @@ def loss_not_finite(exam: Examination) -> Verdict:
     """
     What it looks for
     -----------------
-    NaN or infinite losses.
+    NaN or infinite losses, and a trainer that says that it stopped because of one.
 
     Why it matters
     --------------
@@ -33,12 +34,15 @@ def loss_not_finite(exam: Examination) -> Verdict:
     nanoGPT issues 136, 167, 215 (fp16), 137, 418, 524 (late explosions).
     """
     series = [s for s in exam.run.series if s.name in LOSSES]
-    if not series:
+    said = noticed(exam, "nan_loss")
+    if not series and not said:
         return NotApplicable(say("there is no loss"))
     bad = sorted(
         ((s.steps[i], s, i) for s in series for i, value in enumerate(s.values) if not math.isfinite(value)),
         key=lambda row: row[0],
     )
+    if not bad and said:
+        return _said_by_the_trainer(exam, said[0])
     if not bad:
         return Clear(say("every loss is finite"))
     step, first, index = bad[0]
@@ -63,4 +67,18 @@ def loss_not_finite(exam: Examination) -> Verdict:
         evidence=(first.source(index),),
         numbers={"first_step": step, "count": len(bad)},
         severity=None if lost else "warning",
+    )
+
+
+def _said_by_the_trainer(exam: Examination, notice: Notice) -> Verdict:
+    """Report a loss that the trainer found not to be finite, and did not log."""
+    step = value_of(exam.last_step)
+    after = f"after step {step:,}" if step is not None else "before the first record"
+    return Found(
+        headline=say("the loss is not finite {after}", after=after),
+        message=say("the loss is not finite {after}: {detail}", after=after, detail=notice.detail or "the log says so"),
+        meaning=say("the run ended there; the weights of its last checkpoint may still be good"),
+        action=say("restart from a checkpoint before it, in bf16 or with a lower learning rate"),
+        evidence=(notice.source,),
+        numbers={"first_step": step, "count": notice.count},
     )

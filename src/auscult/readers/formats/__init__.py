@@ -1,0 +1,1 @@
+"""Containers: bytes to records, before anything is known about what they mean."""
