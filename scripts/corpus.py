@@ -99,6 +99,11 @@ def candidates(key: str, run: Run, tree: dict[str, Any]) -> Any:
         return {"step": series.steps[index], "value": series.values[index]}
     if key in COUNTS:
         return next((n.count for n in run.notices if n.kind == COUNTS[key]), None)
+    if key == "tokens_seen_last":
+        seen = series_of(run, "tokens_seen")
+        return None if seen is None else seen.values[-1]
+    if key == "skipped_total":
+        return next((q.value for name, q in run.noted.items() if name.endswith(".skipped_iterations")), None)
     if key in run.noted:
         return run.noted[key].value
     return None

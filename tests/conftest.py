@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from made_up import MadeUpRun
+
+hypothesis.settings.register_profile("tests", derandomize=True, database=None, deadline=None)
+hypothesis.settings.load_profile("tests")  # the same examples on every machine; `make fuzz` looks for new ones
 
 ROOT = Path(__file__).resolve().parent.parent
 CASE = "nanogpt-fineweb-40m-rtx4070"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jsonschema
@@ -265,3 +268,45 @@ def test_a_step_that_cannot_fit_is_not_called_fine(made_up: MadeUpRun) -> None:
     assert "nothing to change" not in screen
     assert "hours for" not in screen
     assert "days for" not in screen
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Return that it is one."""
+        return True
+
+
+def test_large_inputs_show_how_far_they_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a terminal, reading that takes longer than a second shows a bar on stderr; in a pipe there is none."""
+    log = tmp_path / "train.log"
+    log.write_text(healthy_log(3_000).text())
+    main(["diagnose", str(log), "--fail-on", "never", "--quiet"])
+    assert "reading" not in capsys.readouterr().err
+    monkeypatch.setattr("auscult.cli.PROGRESS_AFTER_S", 0.0)
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    main(["diagnose", str(log), "--fail-on", "never", "--quiet"])
+    assert "reading train.log" in terminal.getvalue()
+    assert "reading" not in capsys.readouterr().out
+
+
+def test_control_c_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Interrupted while it reads, auscult ends with 130 and a word, and leaves no file, whole or half."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "auscult", "diagnose", "-", "--output", str(tmp_path / "report.txt")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdin is not None
+    process.stdin.write(b"iter 0: loss 4.1234, time 90.00ms, mfu -100.00%\n" * 100_000)  # it waits for more
+    process.stdin.flush()
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, b"auscult: interrupted\n")
+    assert list(tmp_path.iterdir()) == []

@@ -277,3 +277,28 @@ def test_the_name_of_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(write(tmp_path / "my-run", train__log=LOG))
     assert read(".").name == "my-run"
     assert read("train.log").name == "train"
+
+
+def test_what_git_lfs_did_not_fetch_is_said(tmp_path: Path) -> None:
+    """A pointer in the place of a file is named as such, not taken for a damaged file, and pictures are not mentioned."""
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0f" * 32 + "\nsize 4096\n"
+    for name in ("events.out.tfevents.1700000000.host.1.0", "trainer_state.json", "model.png"):
+        (tmp_path / name).write_text(pointer)
+    with pytest.raises(InputError, match="git lfs pull"):
+        read_all(tmp_path / "trainer_state.json")
+    (tmp_path / "train.log").write_text(
+        "".join(f"iter {i}: loss 4.{i:04d}, time 9.00ms, mfu 7.00%\n" for i in range(9))
+    )
+    found = read_all(tmp_path)
+    assert len(found.runs) == 1
+    assert len(found.unread) == 2
+    assert all("git lfs pull" in str(error) for error in found.unread)
+
+
+def test_wandbs_own_log_is_not_mentioned(tmp_path: Path) -> None:
+    """``debug-cli.<user>.log`` is empty and bears a name: nothing is said of it."""
+    (tmp_path / "debug-cli.somebody.log").touch()
+    (tmp_path / "train.log").write_text(
+        "".join(f"iter {i}: loss 4.{i:04d}, time 9.00ms, mfu 7.00%\n" for i in range(9))
+    )
+    assert read_all(tmp_path).unread == ()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,9 @@ from hypothesis import strategies as st
 
 from auscult.errors import InputError
 from auscult.readers import all_dialects
-from auscult.readers.files import InputFile
+from auscult.readers.files import HEAD_BYTES, InputFile
 from auscult.readers.reading import Dialect, Reading
-from auscult.readers.registry import find_dialect
+from auscult.readers.registry import find_dialect, is_tracker
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY = all_dialects()
@@ -105,6 +107,27 @@ def test_any_bytes_do_no_harm(dialect: Dialect, data: bytes, name: str) -> None:
         path = Path(folder) / name
         path.write_bytes(data)
         read_or_refuse(dialect, InputFile(name, lambda: path.open("rb"), len(data), path))
+
+
+@each_dialect
+@pytest.mark.parametrize("mark", [b"\n", b" \n", b"a:\n", b"{"], ids=repr)
+def test_a_look_takes_no_time(dialect: Dialect, mark: bytes) -> None:
+    """A head of nothing but blanks or of one mark costs a look no more than a log does: no pattern goes over it twice."""
+    data = (mark * HEAD_BYTES)[: HEAD_BYTES // 4]
+    for name in NAMES:
+        file = in_memory(data, name)
+        start = time.process_time()
+        with contextlib.suppress(InputError):
+            dialect.sniff(file)
+        assert time.process_time() - start < 3, name
+
+
+def test_trackers_say_that_they_are() -> None:
+    """Trackers and plain tables are told from trainers by a field of theirs; an unknown name is no tracker."""
+    assert is_tracker("wandb")
+    assert is_tracker("csv")
+    assert not is_tracker("nanogpt")
+    assert not is_tracker("no such dialect")
 
 
 def test_names_are_unique() -> None:

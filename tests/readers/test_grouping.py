@@ -222,7 +222,9 @@ def test_a_tracker_beside_the_log(tmp_path: Path, counter: str | None) -> None:
     assert found.runs[0].dialect == "nanogpt"
     assert losses(found.runs[0]) == whole
     assert found.runs[0].get("train_loss") is not None
-    assert found.runs[0].get("train_loss").axis == "step"  # type: ignore[union-attr]  # it is not None
+    loss = found.runs[0].get("train_loss")
+    assert loss is not None
+    assert loss.axis == "step"
 
 
 def test_two_tracked_runs_and_two_logs(tmp_path: Path) -> None:
@@ -284,6 +286,26 @@ def test_a_log_with_both_passes_of_a_resumed_run(tmp_path: Path) -> None:
     assert losses(run) == {**one, **two}
     assert len(run.series[0]) == len(one) + len(two)
     assert [(s.step_before, s.step_after) for s in run.seams] == [(250, 200)]
+
+
+def test_steps_counted_from_another_number(tmp_path: Path) -> None:
+    """A tracker whose steps are one less than the log's holds the same history, and adds no point to it."""
+    whole = {step: loss for step, loss in curve().items() if step}
+    log(tmp_path / "train.log", whole)
+    events(tmp_path / "tb" / "events.out.tfevents.1.x", {step - 1: loss for step, loss in whole.items()})
+    (run,) = read_all(tmp_path).runs
+    assert losses(run) == whole
+
+
+def test_event_files_of_a_resumed_run(tmp_path: Path) -> None:
+    """The Hugging Face trainer makes a folder of events for every start; those that go on are one run."""
+    one, two = part(curve(), 0, 200), part(curve(seed=5), 160, 400)
+    events(tmp_path / "runs" / "Jan01_10-00-00_node1" / "events.out.tfevents.1.x", one)
+    events(tmp_path / "runs" / "Feb02_11-00-00_node7" / "events.out.tfevents.2.y", two)
+    found = read_all(tmp_path)
+    (run,) = found.runs
+    assert set(losses(run)) == set(one) | set(two)
+    assert [(s.step_before, s.step_after) for s in run.seams] == [(200, 160)]
 
 
 def test_an_event_file_without_losses(tmp_path: Path) -> None:
@@ -383,7 +405,9 @@ def test_logs_of_all_ranks(tmp_path: Path) -> None:
     found = read_all(tmp_path)
     (run,) = found.runs
     assert losses(run) == curve()
-    assert run.get("train_loss").scope == "rank"  # type: ignore[union-attr]  # it is not None
+    loss = run.get("train_loss")
+    assert loss is not None
+    assert loss.scope == "rank"
     (notice,) = [n for n in run.notices if n.kind == "ranks_interleaved"]
     assert notice.count == 8
     assert "rank0.log" in notice.detail
@@ -482,6 +506,53 @@ def test_configs_that_say_the_same(tmp_path: Path) -> None:
     assert width(run) == 384
 
 
+def test_configs_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    """Configs and runs in folders side by side go together where names leave one choice only."""
+    for seed, name in ((1, "narrow"), (2, "wide")):
+        put(tmp_path / "experiments" / f"train_{name}.py", CONFIG.replace("384", str(384 * seed)))
+        log(tmp_path / "outputs" / name / "train.log", curve(seed=seed))
+    log(tmp_path / "outputs" / "other" / "train.log", curve(seed=3))
+    assert {run.name.split("/")[1]: width(run) for run in read_all(tmp_path).runs} == {
+        "narrow": 384,
+        "wide": 768,
+        "other": None,
+    }
+
+
+def test_one_config_and_runs_at_different_depths(tmp_path: Path) -> None:
+    """A config of several runs is each one's, however deep their logs lie."""
+    put(tmp_path / "config" / "x.py", CONFIG)
+    for seed, place in enumerate(("a.log", "logs/b.log", "out/csv/c.log")):
+        log(tmp_path / place, curve(seed=seed))
+    assert [width(run) for run in read_all(tmp_path).runs] == [384] * 3
+    log(tmp_path / "other" / "d.log", curve(seed=9))
+    assert [run.name for run in read_all(tmp_path).runs if width(run) is None] == ["other/d.log"]
+
+
+def test_a_copy_of_a_run_with_another_config(tmp_path: Path) -> None:
+    """Where a history is copied together with its config and the two configs differ, neither is guessed."""
+    for name, size in (("run", "384"), ("backup_run", "768")):
+        put(tmp_path / name / "config.py", CONFIG.replace("384", size))
+        log(tmp_path / name / "train.log", curve())
+    (run,) = read_all(tmp_path).runs
+    assert isinstance(run.recipe.architecture.d_model, Unknown)
+    assert "backup_run/config.py, run/config.py" in run.recipe.architecture.d_model.reason
+
+
+def test_several_tracked_configs_without_a_history(tmp_path: Path) -> None:
+    """Configs of W&B runs that left no history are not laid at the door of a log that lies about, one alone is."""
+    values = {"learning_rate": 0.001, "batch_size": 12, "n_layer": 6, "max_iters": 5000}
+    text = "".join(f"{key}:\n  value: {value}\n" for key, value in values.items())
+    log(tmp_path / "train.log", curve())
+    put(tmp_path / "wandb" / "run-20250101_101010-aaaaaaaa" / "files" / "config.yaml", text)
+    (run,) = read_all(tmp_path).runs
+    assert layers(run) == 6
+    put(tmp_path / "wandb" / "run-20250102_101010-bbbbbbbb" / "files" / "config.yaml", text.replace("6", "8"))
+    runs = {run.name: run for run in read_all(tmp_path).runs}
+    assert layers(runs.pop("train.log")) is None
+    assert sorted(layers(run) or 0 for run in runs.values()) == [6, 8]
+
+
 # ---- names and places
 
 
@@ -577,6 +648,61 @@ def test_copies_are_found_among_many() -> None:
     groups = group(readings)
     assert len(groups) == 300
     assert [len(g.histories) for g in groups if any(r.file == "c0.log" for r in g.histories)] == [4]
+
+
+def test_many_configs_beside_one_another_and_many_runs() -> None:
+    """Hundreds of configs in one folder find their runs by name, fast; a run that none fits is told how many there are."""
+    readings = [r for r in made_up(301, 60) if r.role == "log"]
+    readings += [Reading("nanogpt_config", f"configs/run{n}.py", "config") for n in range(300)]
+    start = time.perf_counter()
+    groups = group(readings)
+    assert time.perf_counter() - start < 2
+    for g in groups[:300]:
+        assert [c.file.partition("/")[2] for c in g.companions] == [g.histories[0].file.partition("/")[0] + ".py"]
+    assert [len(g.ambiguous) for g in groups] == [0] * 300 + [300]
+
+
+def test_many_tracked_runs_whose_steps_are_rows() -> None:
+    """Hundreds of records that count rows find the logs with the same values in the same order."""
+    logs = [r for r in made_up(200, 60) if r.role == "log"]
+    rows = []
+    for number, one in enumerate(logs):
+        values = one.series[0].values
+        count = array("q", range(len(values)))
+        rows.append(
+            Reading(
+                "wandb", f"w{number}", "metrics",
+                series=(Series("train_loss", "train", "train", "nats_per_token", "", f"w{number}", count, values, count, axis="row"),),
+            )
+        )  # fmt: skip
+    start = time.perf_counter()
+    groups = group([*logs, *rows])
+    assert time.perf_counter() - start < 3
+    assert [[r.file for r in g.histories] for g in groups] == [[f"w{n}", f"run{n}/train.log"] for n in range(200)]
+
+
+@pytest.mark.parametrize("kind", ["coarse", "collapsed", "in parts", "identical"])
+def test_crowds_are_grouped_fast(kind: str) -> None:
+    """Curves that share most of their values, or could all go on with one another, take no quadratic time either."""
+    found = []
+    for r in made_up(400, 60, digits=1 if kind == "coarse" else 4):
+        if r.role != "log":
+            continue
+        number, series = int(r.file[3:].partition("/")[0]), r.series[0]
+        steps, values = series.steps, series.values
+        if kind == "collapsed":
+            values = array("d", [v if s < 20 else 0.0 for s, v in zip(steps, values, strict=True)])
+        elif kind == "in parts":
+            steps = array("q", [s + 600 * (number % 2) for s in steps])
+        elif kind == "identical":
+            values = made_up(1, 60)[0].series[0].values
+        file = f"log{number}.txt"
+        one = Series("train_loss", "train", "train", "nats_per_token", "", file, steps, values, steps)
+        found.append(Reading("nanogpt", file, "log", series=(one,)))
+    start = time.perf_counter()
+    groups = group(found)
+    assert time.perf_counter() - start < 3
+    assert len(groups) == (1 if kind == "identical" else 400)
 
 
 def test_long_curves_are_compared_in_bounded_time() -> None:

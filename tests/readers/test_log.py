@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from auscult.errors import InputError
 from auscult.readers.files import InputFile
-from auscult.readers.log import LogParser, number, read_log, without_names, wrap_width
+from auscult.readers.log import LogParser, number, read_log, wrap_width
 from auscult.readers.meaning import LEARNING_RATE, TRAIN_LOSS
+from auscult.readers.privacy import without_names
 from auscult.readers.reading import Reading
 from auscult.readers.text import Line
 from auscult.run import Notice, value_of
@@ -100,6 +101,13 @@ def test_records_with_their_lines() -> None:
     assert (list(rate.steps), list(rate.values)) == ([0, 20], [0.5, 0.25])
     assert loss.source(1).line == 3
     assert reading.role == "log"
+
+
+@pytest.mark.parametrize("said", ["torch.cuda.OutOfMemoryError: CUDA out of memory.", "out of memory"])
+def test_a_card_that_ran_out_of_memory(said: str) -> None:
+    """PyTorch says it in a sentence, llm.c on a line of its own; a sentence about memory is not it."""
+    assert "out_of_memory" in notices(one(*recs(1, 2, 3), said))
+    assert "out_of_memory" not in notices(one(*recs(1, 2, 3), "this is how not to run out of memory"))
 
 
 def test_settings_stand_with_their_place() -> None:

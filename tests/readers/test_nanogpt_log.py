@@ -449,6 +449,25 @@ def test_notices_are_counted_with_their_first_line(tmp_path: Path) -> None:
     assert found == {"sm_gate": (1, 1), "traceback": (3, 1), "out_of_memory": (4, 2), "interrupted": (6, 1)}
 
 
+@pytest.mark.parametrize(
+    ("printed", "unit"), [("BPC", "bits_per_character"), ("bpb", "bits_per_byte"), ("nats", "nats_per_token")]
+)
+def test_a_unit_behind_the_losses(tmp_path: Path, printed: str, unit: str) -> None:
+    """Forks print bits per character with the unit behind the number: an evaluation stays an evaluation."""
+    log = log_of(
+        tmp_path,
+        f"step 0: train loss 6.2000 {printed}, val loss 6.1000 {printed}",
+        f"iter 0: loss 6.3000 {printed}, time 52.10ms, mfu -100.00%",
+        f"iter 10: loss 4.5000 {printed}, time 51.10ms, mfu 7.09%",
+        f"step 10: train loss 4.4000 {printed}, val loss 4.6000 {printed}",
+    )
+    assert points(log, "train_loss") == [(0, 6.3, 2), (10, 4.5, 3)]
+    assert points(log, "train_loss_eval") == [(0, 6.2, 1), (10, 4.4, 4)]
+    assert points(log, "val_loss") == [(0, 6.1, 1), (10, 4.6, 4)]
+    assert {series(log, name).unit for name in ("train_loss", "train_loss_eval", "val_loss")} == {unit}
+    assert len(series(log, "step_time_s")) == 2
+
+
 def test_sniffing() -> None:
     """A record makes a text a nanoGPT log; prose and another trainer's lines do not."""
     assert sniff("iter 0: loss 10.8720, time 90.00ms, mfu -100.00%") >= 0.9

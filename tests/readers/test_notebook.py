@@ -259,3 +259,11 @@ def test_the_corpus_notebook() -> None:
     file = open_path(folder / "bundestag_char.ipynb", "x.ipynb")
     first = next(line for line in file.lines() if line.text.startswith("iter 155250:"))
     assert "iter 155250:" in (folder / "bundestag_char.ipynb").read_text().split("\n")[first.number - 1]
+
+
+@pytest.mark.parametrize("bad", [r"\q", r"\u12", r"\\\q", r"\u12\\n", "\\", r"\uD800x"])
+def test_escapes_that_mean_nothing_do_no_harm(bad: str) -> None:
+    """A damaged notebook with escapes that JSON does not know keeps the text around them."""
+    text = '{"cells": [{"outputs": [{"text": ["before ' + bad + ' after\\n", "next\\n"]}]}]}'
+    found = [line.text for line in notebook_lines(io.BytesIO(text.encode()), "x.ipynb", text.encode())]
+    assert found[0].startswith("before ")

@@ -22,6 +22,7 @@ __all__ = ["MachineFacts"]
 MFU_HALF_LIFE = 7
 """Logged iterations after which half of a disturbance is left in nanoGPT's running average (0.9⁷ = 0.48)."""
 WHOLE_SLACK = 0.1
+FORK_SLACK = 0.25
 MAX_SLACK = 0.15
 """How far from a whole number the implied processes may lie: a tenth (the shape may be a fork's), and never so far that any
 number would count as whole."""
@@ -174,6 +175,14 @@ class MachineFacts(BudgetFacts):
         )
 
     @cached_property
+    def mfu_logged_last(self) -> Quantity[float]:
+        """The last MFU that the trainer printed, in its own units (fraction)."""
+        series = self.run.get("mfu")
+        if series is None or not len(series):
+            return Unknown("the log prints no MFU")
+        return Known(series.values[-1], series.source(len(series) - 1))
+
+    @cached_property
     def flops_per_token(self) -> Quantity[int]:
         """FLOPs of one token, forward and backward [FLOPs/token]."""
 
@@ -267,6 +276,17 @@ class MachineFacts(BudgetFacts):
             return Unknown("its MFU is not that of one process's share of a step")
         return self._whole(self._processes_if_divided_by(self.mfu_logged_peak.value))
 
+    @property
+    def _all_cards(self) -> Quantity[int]:
+        """All cards of the machine, where the printed MFU fits them roughly: a fork's shape need not be nanoGPT's."""
+        held = self.run.noted.get("wandb.gpu_count")
+        if held is None or isinstance(self.mfu_logged_peak, Unknown) or not self._prints_share_of_process:
+            return Unknown("the number of the machine's cards is not known")
+        ratio = self._processes_if_divided_by(self.mfu_logged_peak.value)
+        if isinstance(ratio, Unknown) or abs(ratio.value / held.value - 1) > FORK_SLACK:
+            return Unknown("the printed MFU does not fit the machine's cards")
+        return known(held.value, "the machine's cards, which the printed MFU fits to within a quarter", held, ratio)
+
     @cached_property
     def processes(self) -> Quantity[int]:
         """How many devices share a step: what the log proves, else as given."""
@@ -275,6 +295,8 @@ class MachineFacts(BudgetFacts):
         for named in (self.run.machine.gpu_count, self.run.recipe.world_size):
             if isinstance(named, Known):
                 return named
+        if isinstance(self._all_cards, Known):
+            return self._all_cards
         given = self.run.machine.gpu_count
         return given if self.run.get("mfu") is None or not self._prints_share_of_process else self.processes_in_log
 

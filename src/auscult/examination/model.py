@@ -114,7 +114,9 @@ class ModelFacts:
     def _initial_loss(self) -> Quantity[float]:
         for name in ("train_loss_eval", "train_loss"):
             series = self.run.get(name)
-            if series is not None and series.steps[0] == 0 and math.isfinite(series.values[0]):
+            if series is None or not len(series) or series.unit != "nats_per_token":
+                continue  # bits of a character, or a loss that is none of a token, say nothing of a vocabulary
+            if series.steps[0] == 0 and math.isfinite(series.values[0]):
                 return Known(series.values[0], series.source(0))
         return Unknown("the log does not start at step 0")
 

@@ -15,6 +15,7 @@ from .dialects.nanogpt_config import read_config
 from .files import InputFile, open_path, open_stdin, open_url, watched
 from .given import SETTINGS_FILE, Given, given_by_options, read_settings
 from .grouping import Group, group
+from .privacy import nameless
 from .reading import Dialect, Reading
 from .registry import CLEAR, all_dialects, find_dialect, recognise
 
@@ -37,6 +38,8 @@ _SHOWN = 6
 _NAMED = 0.2
 """A file that the user names is read by the dialect it looks most like, from this score on."""
 _LOG_SUFFIXES = frozenset({".log", ".txt", ".out", ".err"})
+_TOLD_OF = frozenset({".json", ".jsonl", ".csv", ".log", ".txt", ".out", ".wandb", ".ipynb"})
+"""Files of which it is said that Git LFS did not fetch them; others may well be pictures or weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +255,7 @@ class _Search:
 
     def _named(self, file: InputFile) -> None:
         """Read a file that the user named; a file that holds nothing known is an error."""
+        file.check_is_there()
         score, dialect = recognise(file)
         if self.forced is not None and not (
             dialect is not None and dialect.role == "config" and score >= CLEAR and self.forced.role != "config"
@@ -267,7 +271,7 @@ class _Search:
                 found=f"`{sample.splitlines()[0][:80]}`" if sample else "blank lines",
                 hint="give the text that training printed, or say --dialect NAME (auscult dialects lists them)",
             )
-        got = tuple(dialect.read(file))
+        got = tuple(map(nameless, dialect.read(file)))
         if dialect.role in ("log", "metrics") and not any(_speaks(r) for r in got):
             raise NotText(
                 f"no record of {dialect.title} in it is whole",
@@ -293,11 +297,13 @@ class _Search:
             self._real.add((status.st_dev, status.st_ino))
             file = open_path(path, name)
             score, dialect = recognise(file)
+            if score >= CLEAR or file.suffix in _TOLD_OF:
+                file.check_is_there()
             if self.forced is not None and self.forced.sniff(file) > 0:
                 score, dialect = 1.0, self.forced
             if dialect is not None and score >= CLEAR:
-                self.readings += [r for r in dialect.read(file) if _speaks(r) or r.role != "log"]
-            elif file.suffix == ".log":
+                self.readings += [nameless(r) for r in dialect.read(file) if _speaks(r) or r.role != "log"]
+            elif file.suffix == ".log" and not file.base.startswith("debug-cli."):  # W&B's, named after the user
                 file.check()
         except InputError as error:
             self.bad.append(error)

@@ -23,10 +23,10 @@ from ..run import (
     Unknown,
 )
 from .given import Given
-from .grouping import TRACKERS, Group
+from .grouping import Group
 from .joining import join
 from .reading import FILE, Reading
-from .registry import find_dialect, vocabulary
+from .registry import find_dialect, is_tracker, vocabulary
 
 __all__ = ["Assembled", "assemble", "put_together"]
 
@@ -152,7 +152,7 @@ def _main(group: Group) -> Reading:
         others = {id(r) for r in group.ranks}
         return max(
             (r for r in group.histories if id(r) not in others),
-            key=lambda r: (r.dialect not in TRACKERS, sum(s.count for s in r.series), r.role == "log"),
+            key=lambda r: (not is_tracker(r.dialect), sum(s.count for s in r.series), r.role == "log"),
         )
     return max(group.companions, key=lambda r: (r.role == "config", r.authority, len(r.settings) + len(r.raw)))
 

@@ -6,9 +6,9 @@ import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import nsmallest
-from itertools import combinations, pairwise
+from itertools import combinations, islice, pairwise
 
 from ..run import Series
 from .reading import Reading
@@ -66,11 +66,14 @@ class Verdict:
         How many different values agree.
     forked : bool
         They agree up to a step and differ after it.
+    by_step : bool
+        Equal values stand at equal steps, so that one can complete the other.
     """
 
     same: bool | None
     evidence: int = 0
     forked: bool = False
+    by_step: bool = True
 
 
 _UNDECIDED = Verdict(None)
@@ -142,7 +145,7 @@ class Curves:
             for shift in (1, -1):
                 shifted = self._by_steps(a, b, shift)
                 if shifted.same and shifted.evidence >= _SHIFTED:
-                    return shifted
+                    return replace(shifted, by_step=False)
             return verdict
         if "row" in (a.axis, b.axis):
             return self._in_order(a, b)
@@ -221,7 +224,7 @@ class Curves:
                     continue
                 equal = [x for x, y in zip(short, there, strict=False) if abs(x - y) <= unit]
                 if len(equal) >= _AGREE * len(there) and len(set(equal)) >= _IN_ORDER:
-                    return Verdict(True, len(set(equal)))
+                    return Verdict(True, len(set(equal)), by_step=False)
         return Verdict(False)
 
     # ---- what is prepared of a series
@@ -348,11 +351,13 @@ def _sharing_values(histories: Sequence[Reading], shifts: Sequence[int]) -> Iter
                 for level in levels:
                     if level <= places:
                         at = round(value * 10**level)
-                        for unit in (at - 1, at, at + 1):
+                        for unit in (at,) if level <= _COARSE else (at - 1, at, at + 1):
                             key = (series.name, series.axis, series.steps[k] + shift, level, unit)
                             near.update(_crowd(index.get(key, ()), i))
             hits.update(near)
         needed = 2 if len(probes[id(series)]) >= 6 else 1
+        if places <= _COARSE:  # nothing less than all would do
+            needed = max(1, round(0.8 * len(probes[id(series)])))
         yield from ((i, j) if i < j else (j, i) for j, n in hits.items() if j != i and n >= needed)
 
 
@@ -369,16 +374,33 @@ def _losses(reading: Reading) -> Iterator[Series]:
 
 
 def _with_rows(histories: Sequence[Reading]) -> Iterator[tuple[int, int]]:
-    """Yield pairs of which one counts rows: its steps tell nothing."""
+    """Yield pairs of which one counts rows, so that its steps tell nothing: of very many those with values in one order."""
     rows = [i for i, r in enumerate(histories) if any(s.axis == "row" for s in _losses(r))]
-    left = _MAX_ROW_PAIRS
-    for i in rows:
-        for j in range(len(histories)):
-            if j != i and histories[j].file != histories[i].file:
-                left -= 1
-                if left < 0:
-                    return
-                yield (i, j) if i < j else (j, i)
+    if len(rows) * len(histories) <= _MAX_ROW_PAIRS:
+        yield from ((min(i, j), max(i, j)) for i in rows for j in range(len(histories)) if i != j)
+        return
+    curves = [(i, s, min(decimals(s.values), 6)) for i, r in enumerate(histories) for s in _losses(r)]
+    levels = sorted({places for _i, _s, places in curves if places > _COARSE})
+    index: dict[tuple[str, int, int, int], list[int]] = defaultdict(list)
+    for i, series, places in curves:
+        if series.axis == "row":
+            for level in levels:
+                for key in _neighbours(series, level, _PROBES) if level <= places else ():
+                    index[key].append(i)
+    for i, series, places in curves:
+        for level in levels:
+            if level <= places:
+                hits = Counter(
+                    j for key in _neighbours(series, level, len(series)) for j in index.get(key, ())[:_CROWD]
+                )
+                yield from ((min(i, j), max(i, j)) for j, n in hits.items() if j != i and n >= 2)
+
+
+def _neighbours(series: Series, level: int, most: int) -> Iterator[tuple[str, int, int, int]]:
+    """Yield keys of the first values and those that follow them."""
+    for x, y in islice(pairwise(series.values), most):
+        if math.isfinite(x) and math.isfinite(y) and abs(x) < _HUGE > abs(y):
+            yield series.name, level, round(x * 10**level), round(y * 10**level)
 
 
 def gap_of(series: Series) -> float | None:

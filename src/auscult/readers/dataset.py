@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from ..run import Data, Known, Run, Source, Unknown
+from .registry import find_dialect
 
 __all__ = ["BYTES_PER_TOKEN", "split_sizes", "split_tokens"]
 
@@ -37,7 +38,7 @@ def split_tokens(dataset: str, split: str, roots: Iterable[Path]) -> Known[int] 
 def split_sizes(run: Run, roots: Iterable[Path]) -> Run:
     """Return the run with the sizes of its splits, where its data set lies under one of the roots as nanoGPT keeps it."""
     dataset = run.recipe.dataset
-    if isinstance(dataset, Unknown) or run.dialect not in _NANOGPT:
+    if isinstance(dataset, Unknown) or not find_dialect(run.dialect).uint16_splits:
         return run
     folders = list(roots)
     sizes = {"train": run.data.train_tokens, "val": run.data.val_tokens}
@@ -46,6 +47,3 @@ def split_sizes(run: Run, roots: Iterable[Path]) -> Run:
             counted = split_tokens(dataset.value, split, folders)
             sizes[split] = quantity if counted is None else counted
     return replace(run, data=Data(sizes["train"], sizes["val"]))
-
-
-_NANOGPT = ("nanogpt", "nanogpt_config")

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from ..errors import InputTooLarge, NotText, UnreadableInput
-from .notebook import is_notebook, notebook_lines
 from .text import Line, clean, decode, encoding_of, lines_of, looks_binary
 
 __all__ = ["HEAD_BYTES", "InputFile", "open_kept", "open_path", "open_stdin", "open_url", "watched"]
@@ -210,6 +209,11 @@ class InputFile:
         return looks_binary(self.head)
 
     @cached_property
+    def is_lfs_pointer(self) -> bool:
+        """Whether Git left a note of where the file is in its place, because it was not fetched with the rest."""
+        return self.head.startswith(b"version https://git-lfs.github.com/spec/") and len(self.head) < 1024
+
+    @cached_property
     def sample(self) -> str:
         r"""Text from the file's head and tail without terminal escapes, ``\r`` as line ends; empty for binary files."""
         if self.is_binary:
@@ -226,10 +230,12 @@ class InputFile:
     @cached_property
     def is_notebook(self) -> bool:
         """Whether it is a Jupyter notebook, of which only the outputs are read as text."""
-        return self.suffix == ".ipynb" and is_notebook(self.head)
+        return self.suffix == ".ipynb" and self.head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
 
     def _notebook_sample(self) -> str:
         """Return text from the first and the last outputs that are within reach."""
+        from .notebook import notebook_lines  # only notebooks wait for it
+
         first: list[str] = []
         last: deque[str] = deque(maxlen=TAIL_BYTES // 64)
         size = 0
@@ -251,8 +257,10 @@ class InputFile:
         UnreadableInput, NotText, InputTooLarge
         """
         self._not_empty()
+        read = lines_of
+        if self.is_notebook:
+            from .notebook import notebook_lines as read  # only notebooks wait for it
         with self.binary() as stream:
-            read = notebook_lines if self.is_notebook else lines_of
             yield from read(stream, self.name, self.head)
 
     def text(self, max_bytes: int = MAX_CONFIG_BYTES) -> str:
@@ -305,7 +313,22 @@ class InputFile:
         self._not_empty()
         encoding_of(self.head, self.name)
 
+    def check_is_there(self) -> None:
+        """Raise that only Git LFS's note of the file is here, where that is so.
+
+        Raises
+        ------
+        NotText
+        """
+        if self.is_lfs_pointer:
+            raise NotText(
+                "Git LFS's pointer stands in place of the file, whose content was not fetched",
+                where=self.name,
+                hint="run `git lfs pull`",
+            )
+
     def _not_empty(self) -> None:
+        self.check_is_there()
         if not self.head:
             raise NotText(
                 "the file is empty",

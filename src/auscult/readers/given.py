@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -54,17 +53,19 @@ class Given:
 _GPU_COUNT = re.compile(r"^(.+?)(?:\s+x\s*|(?<=\d)x|\s*[×*]\s*)(\d{1,6})$", re.IGNORECASE)
 _COUNT_FIRST = re.compile(r"^([1-9]\d{0,3})\s*[x×*]\s*(.+)$", re.IGNORECASE)
 _ONLY_COUNT = re.compile(r"^[x×*]\s*\d+$", re.IGNORECASE)
-_TOKENS = re.compile(r"^(\d+(?:\.\d+)?)\s*([kKmMbBtT]?)$")
+_TOKENS = re.compile(r"^(\d{1,18}(?:\.\d{1,18})?)\s*([kKmMbBtT]?)$")
+_MOST_TOKENS = 10**18
+_MOST_CARDS = 10**6
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 
 
 def _count(value: object) -> int:
     """Return a token count written as 5300, "5.3k", "10.5M" or "1B"."""
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_TOKENS:
         return value
     if isinstance(value, str) and (found := _TOKENS.match(value.replace(",", "").replace("_", "").strip())):
         count = round(float(found[1]) * _SCALE[found[2].lower()])
-        if count > 0:
+        if 0 < count <= _MOST_TOKENS:
             return count
     raise ValueError("a positive count such as 5300, 5.3k or 1.2B")
 
@@ -90,9 +91,9 @@ def _fraction_range(value: object) -> tuple[float, float]:
 
 
 def _positive(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_CARDS:
         return value
-    raise ValueError("a positive whole number")
+    raise ValueError("a positive whole number of cards")
 
 
 _PARSERS = {
@@ -150,11 +151,15 @@ def read_settings(file: InputFile) -> Given:
     BadSettings
         When it is not TOML, has an unknown key, or a value of the wrong kind.
     """
+    import tomllib  # only a run that has an auscult.toml waits for it
+
     text, name = file.text(), file.name
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadSettings(f"not valid TOML ({error})", where=name, hint="mend that line") from None
+    except (RecursionError, ValueError):
+        raise BadSettings("not TOML that can be read: nested too deep, or an endless number", where=name) from None
     lines = text.splitlines()
     values: dict[str, tuple[Any, Source]] = {}
     for key, raw in table.items():

@@ -7,8 +7,8 @@ runs found are put in the order in which their files were given. What cannot be 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from statistics import median
@@ -16,25 +16,10 @@ from statistics import median
 from ..run import Series
 from .curves import Curves, Verdict, gap_of, loss_of, pairs_to_compare, span
 from .reading import FILE, Reading
+from .registry import is_tracker
 
-__all__ = ["TRACKERS", "Group", "group", "natural", "run_folder"]
+__all__ = ["Group", "group", "natural", "run_folder"]
 
-TRACKERS = frozenset(
-    {
-        "wandb",
-        "wandb_config",
-        "wandb_summary",
-        "tensorboard",
-        "csv",
-        "jsonl",
-        "parquet",
-        "generic",
-        "mlflow",
-        "trackio",
-        "tqdm",
-    }
-)
-"""Dialects of trackers and of plain tables: a trainer's own words come before theirs."""
 _CONTINUES_WITHIN = 3
 """A file continues another when it starts within so many of its usual distances between records."""
 _FROM_SCRATCH = 1.5
@@ -47,15 +32,18 @@ _END = 5
 _RANKS_DIFFER = 0.1
 """Losses of the ranks of one run are of different batches and one model: they differ by less than this, in the median."""
 _RANKS_SHARE = 0.8
-_MAX_RIVALS = 200
-"""So many configs beside one another are matched with logs by whole names only."""
+_MAX_RIVALS = 50
+"""More configs than that in one folder are matched with runs by the words that few of them have."""
+_RARE = 20
 _MAX_LOOKED_AT = 200
+_MAX_CANDIDATES = 20
 _LAYOUT = re.compile(
     r"^(?:(?:checkpoint|ckpt)s?[-_]?\d*|files|logs?|runs|wandb|csv|version_\d+|metrics|results|configs?|final|output|out|tb"
     r"|tensorboard|lightning_logs|[A-Z][a-z]{2}\d{2}_\d{2}-\d{2}-\d{2}_.*)$",
     re.IGNORECASE,
 )
 """Folders that trainers make within a run's own; the last is the Hugging Face trainer's ``runs/Oct11_01-48-25_<host>``."""
+_HOME = re.compile(r"(?:^|/)conf(?:ig)?s?$", re.IGNORECASE)
 _CHECKPOINT = re.compile(r"^(?:checkpoint|ckpt|step|iter|epoch|global_?step)s?[-_=]?(\d*)$", re.IGNORECASE)
 _RANK = re.compile(
     r"(?:(?<=^)|(?<=[/_.\-]))(?:(?:local|global)?_?rank|proc(?:ess)?)[-_]?(\d{1,5})(?=[/_.\-]|$)"
@@ -407,14 +395,23 @@ def _is_one_history(one: Reading, two: Reading, verdict: Verdict, curves: Curves
         return verdict.forked and _one_place(one, two)
     if verdict.same is None:
         return False
-    return curves.is_strong(verdict) or curves.corroborated(one, two) or _are_checkpoints(one, two)
+    return (
+        curves.is_strong(verdict) or curves.corroborated(one, two) or _are_checkpoints(one, two) or _are_twins(one, two)
+    )
+
+
+def _are_twins(one: Reading, two: Reading) -> bool:
+    """Return whether two tables hold a row of one name with the same settings, of which few values are there to agree."""
+    if not one.label or (one.dialect, one.label) != (two.dialect, two.label) or not one.settings:
+        return False
+    return _content(one) == _content(two)
 
 
 def _one_place(one: Reading, two: Reading) -> bool:
     """Return whether two files are of one run's folder by their kinds: checkpoints, or a trainer's and a tracker's."""
     if _are_checkpoints(one, two):
         return True
-    return run_folder(one) == run_folder(two) and (one.dialect in TRACKERS) != (two.dialect in TRACKERS)
+    return run_folder(one) == run_folder(two) and is_tracker(one.dialect) != is_tracker(two.dialect)
 
 
 def _are_checkpoints(one: Reading, two: Reading) -> bool:
@@ -496,8 +493,10 @@ def _join_parts(clusters: _Clusters, lesser: set[int]) -> None:
 
 def _sequel_words(r: Reading) -> frozenset[str]:
     """Return the words of a file's name and folders that stay the same from one part of a run to the next."""
+    *folders, name = r.file.split("/")
+    told = [f for f in folders if not _LAYOUT.match(f)] + ([] if "tfevents" in name else [name]) + [r.label]
     words: list[str] = []
-    for word in re.findall(r"[^\W_]+", f"{r.file}#{r.label}".lower()):
+    for word in re.findall(r"[^\W_]+", " ".join(told).lower()):
         # a number belongs to the setting before it: seed_1, lr 3
         if word.isdecimal() and words and not _SEQUEL.match(words[-1]):
             words[-1] += word
@@ -518,7 +517,9 @@ def _chain(clusters: _Clusters, parts: list[_Part]) -> None:
         known = ends[part.words]
         if not known:  # train.log and train_resumed_wide.log: one name says more
             known = [p for words, some in ends.items() if words <= part.words or part.words <= words for p in some]
-        before = [p for p in known if _continues(p, part)]
+        known = [p for p in known if _may_continue(p, part)]
+        # of so many that end here none is the one
+        before = [p for p in known if _continues(p, part)] if len(known) <= _MAX_CANDIDATES else []
         near = min((abs(p.last - part.first) for p in before), default=0)
         nearest = [p for p in before if abs(p.last - part.first) == near]
         if len(nearest) == 1 and clusters.join(nearest[0].root, part.root):
@@ -531,13 +532,17 @@ def _begins_a_run(part: _Part) -> bool:
     return part.first <= max(1, _FROM_SCRATCH * part.gap if part.gap is not None else 1)
 
 
-def _continues(before: _Part, after: _Part) -> bool:
-    a, b = before.series, after.series
-    if len(a) < 3 or after.first <= max(1, a.steps[0]):
+def _may_continue(before: _Part, after: _Part) -> bool:
+    """Return whether the steps of one file go on with those of another."""
+    if len(before.series) < 3 or after.first <= max(1, before.series.steps[0]):
         return False
     usual = before.gap or 1
-    if after.first > before.last + _CONTINUES_WITHIN * usual or after.last <= before.last:
-        return False
+    return after.first <= before.last + _CONTINUES_WITHIN * usual and after.last > before.last
+
+
+def _continues(before: _Part, after: _Part) -> bool:
+    """Return whether the losses of one file go on with those of another."""
+    a, b = before.series, after.series
     first = list(b.values[:_TAIL])
     until = b.steps[len(first) - 1]
     pairs = list(zip(a.steps, a.values, strict=True))
@@ -559,6 +564,7 @@ class _Folders:
         self.ids: dict[tuple[str, str], int] = {}
         self.roots: dict[str, int] = {}
         self.marked: set[tuple[int, str]] = set()
+        self._by_word: dict[str, set[int]] | None = None
         for number, g in enumerate(groups):
             for r in g.histories:
                 folder = run_folder(r)
@@ -571,13 +577,48 @@ class _Folders:
                 if r.root is not None:
                     self.roots[r.root] = number
 
-    def related(self, folder: str) -> list[int]:
-        """Return the runs of a folder, those below it and those in the folders above it."""
-        found = dict(self.within.get(folder, {}))
-        found.update(self.below.get(folder, {}))
-        for above in _above(folder):
-            found.update(self.within.get(above, {}))
-        return sorted(found)
+    def related(self, companion: Reading) -> list[int]:
+        """Return the runs that a file may speak of: of its folder, or below it, or above it, or those named alike."""
+        folder = run_folder(companion)
+        here = self.within.get(folder)
+        if here:
+            return self.covered(companion, here) or self.nearest(companion, here)
+        below = self.below.get(folder)
+        if below:  # a config above several runs is each one's, however deep they lie
+            return sorted(below) if companion.role == "config" else self.nearest(companion, below)
+        above = {n: None for each in _above(folder) for n in self.within.get(each, ())}
+        if above:
+            return self.nearest(companion, above)
+        return [0] if len(self.groups) == 1 else self.named_alike(companion)
+
+    def covered(self, companion: Reading, numbers: Iterable[int]) -> list[int]:
+        """Return those runs whose files lie beside a config or below it; one in ``config/`` counts as lying above that."""
+        if companion.role != "config":
+            return []
+        home = _HOME.sub("", companion.file.rpartition("/")[0])
+        return [
+            n
+            for n in sorted(numbers)
+            if any(_is_above(home, r.file.rpartition("/")[0]) for r in self.groups[n].histories)
+        ]
+
+    def nearest(self, companion: Reading, numbers: Iterable[int]) -> list[int]:
+        """Return those runs that are nearest in the tree of folders."""
+        far = [(min(_distance(companion, r) for r in self.groups[n].histories), n) for n in sorted(numbers)]
+        return [n for d, n in far if d == min(far)[0]]
+
+    def named_alike(self, companion: Reading) -> list[int]:
+        """Return the one run whose names hold all words of a config's: ``configs/wide.py`` of ``runs/wide/train.log``."""
+        words = set(re.split(r"[\W_]+", companion.file.rpartition("/")[2].lower())) - _COMMON_WORDS
+        if not words or companion.role != "config":
+            return []
+        if self._by_word is None:
+            self._by_word = defaultdict(set)
+            for number, g in enumerate(self.groups):
+                for word in set().union(*(_words(r.file) for r in g.histories)):
+                    self._by_word[word].add(number)
+        found = set.intersection(*(self._by_word.get(word, set()) for word in words))
+        return sorted(found) if len(found) == 1 else []
 
 
 def _above(folder: str) -> list[str]:
@@ -592,7 +633,38 @@ def _attach(companions: list[Reading], groups: list[Group]) -> list[tuple[Readin
     for companion in companions:
         if companion.run_id is not None and (_family(companion), companion.run_id) not in folders.ids:
             strangers[_family(companion)].add(companion.run_id)
-    return [(c, [groups[n] for n in _whose(c, folders, strangers)]) for c in companions]
+    crowds: dict[tuple[str, str, int], list[Reading]] = defaultdict(list)
+    for c in companions:
+        if c.role == "config" and c.run_id is None and c.root is None:
+            crowds[c.file.rpartition("/")[0], c.dialect, c.authority].append(c)
+    found = []
+    crowded: set[int] = set()
+    for crowd in crowds.values():
+        if len(crowd) > _MAX_RIVALS:
+            numbers = _whose(crowd[0], folders, strangers)
+            if len(numbers) > 1:
+                crowded |= {id(c) for c in crowd}
+                found += _spread(crowd, [groups[n] for n in numbers])
+    found += [(c, [groups[n] for n in _whose(c, folders, strangers)]) for c in companions if id(c) not in crowded]
+    return found
+
+
+def _spread(crowd: list[Reading], groups: list[Group]) -> list[tuple[Reading, list[Group]]]:
+    """Return whose each of very many configs is by its name; where none fits, all that there are may be a run's."""
+    having: dict[str, list[int]] = defaultdict(list)
+    for number, config in enumerate(crowd):
+        for word in _words(config.file):
+            having[word].append(number)
+    whose: dict[int, list[Group]] = {number: [] for number in range(len(crowd))}
+    for g in groups:
+        words = set().union(*(_words(h.file) | _words(h.label) for h in g.histories))
+        hits = Counter(n for word in sorted(words) if len(having.get(word, ())) <= _RARE for n in having.get(word, ()))
+        best = [n for n, hit in hits.items() if hit == max(hits.values())]
+        if len(best) == 1:
+            whose[best[0]].append(g)
+        else:
+            g.ambiguous.extend(crowd[n].file for n in (best or range(len(crowd))))
+    return [(config, whose[number]) for number, config in enumerate(crowd)]
 
 
 def _whose(companion: Reading, folders: _Folders, strangers: dict[str, set[str]]) -> list[int]:
@@ -607,16 +679,10 @@ def _whose(companion: Reading, folders: _Folders, strangers: dict[str, set[str]]
     tracked = companion.run_id is not None
     if tracked and len(strangers[family]) > 1:
         return []  # of several runs that left no history none is more likely the one of a log that lies about
-    near = folders.related(run_folder(companion))
-    if not near and len(folders.groups) == 1:
-        near = [0]
+    near = folders.related(companion)
     if tracked:
         near = [n for n in near if (n, family) not in folders.marked]
-    if not near:
-        return []
-    far = [(min(_distance(companion, r) for r in folders.groups[n].histories), n) for n in near]
-    best = min(far)[0]
-    return [n for d, n in far if d == best]
+    return near
 
 
 def _distance(companion: Reading, history: Reading) -> int:
@@ -692,10 +758,10 @@ def _said_to_be(rivals: list[Reading], g: Group) -> list[Reading]:
 
 def _by_name(rivals: list[Reading], g: Group) -> list[Reading]:
     """Return the configs whose names share most words with those of the logs and of their folders."""
-    words = set().union(*(_words(h.file) | _words(h.label) for h in g.histories))
-    if len(rivals) > _MAX_RIVALS:
-        whole = [r for r in rivals if PurePosixPath(r.file).stem.lower() in words]
-        return whole or rivals
+    if min(_distance(rivals[0], h) for h in g.histories) == 1:  # each lies beside a log: their folders tell nothing
+        words = set().union(*(_words(h.file.rpartition("/")[2]) | _words(h.label) for h in g.histories))
+    else:
+        words = set().union(*(_words(h.file) | _words(h.label) for h in g.histories))
     common = set.intersection(*(_words(r.file) for r in rivals))
     scores = [len((_words(r.file) - common) & words) for r in rivals]
     best = max(scores)

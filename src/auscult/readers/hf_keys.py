@@ -84,6 +84,8 @@ def column(name: str, names: Iterable[str] = (), *, every_step: bool = False) ->
         return TOKENS_SEEN.but(scope="global")
     if name == "tokens_per_second":
         return TOKENS_PER_S.but(window="the steps since the row before", scope="global")
+    if name == "train_tokens_per_second":
+        return TOKENS_PER_S.but(window="the run so far", scope="global")
     if name.startswith("eval_"):
         return _evaluated(name, known_names)
     if name.startswith(("test_", "predict_")):

@@ -9,9 +9,9 @@ from itertools import pairwise
 from typing import Literal
 
 from ..run import Seam, Series
-from .curves import LOSSES, Curves, loss_of, span
-from .grouping import TRACKERS
+from .curves import LOSSES, Curves, Verdict, loss_of, span
 from .reading import Reading
+from .registry import is_tracker
 
 __all__ = ["Joined", "join"]
 
@@ -108,12 +108,15 @@ class _Joiner:
         sequel = all(self._is_sequel(piece.reading, k.reading) for k in kept)
         if first <= piece.first and piece.last <= last and not sequel and piece.series.name not in LOSSES:
             return
-        agreeing = next((k for k in kept if self._agree(piece, k)), None)
-        if agreeing is None:
+        verdicts = ((k, self._agree(piece, k)) for k in kept)
+        agreeing, verdict = next(((k, v) for k, v in verdicts if v.same), (None, None))
+        if agreeing is None or verdict is None:
             if sequel:
                 kept.append(piece)
             return
         self._note_copy(agreeing, piece)
+        if not verdict.by_step:
+            return
         if piece.last > last and piece.first <= last:  # the fuller copy was cut off: what comes after is here
             tail = piece.series.where(lambda step, _value: step > last)
             kept.append(_Piece(piece.reading, tail, *span(tail), "tail"))
@@ -121,13 +124,13 @@ class _Joiner:
             head = piece.series.where(lambda step, _value: step < first)
             kept.append(_Piece(piece.reading, head, *span(head), "head"))
 
-    def _agree(self, piece: _Piece, other: _Piece) -> bool:
+    def _agree(self, piece: _Piece, other: _Piece) -> Verdict:
         if piece.reading.root is not None and piece.reading.root == other.reading.root:
-            return False
+            return Verdict(None)
         verdict = self.curves.compare(piece.series, other.series)
-        if not verdict.same:
-            return False
-        return self.curves.is_strong(verdict) or self.curves.same_history(piece.reading, other.reading).same is True
+        if self.curves.is_strong(verdict) or self.curves.same_history(piece.reading, other.reading).same:
+            return verdict
+        return Verdict(None)
 
     def _note_copy(self, kept: _Piece, piece: _Piece) -> None:
         if loss_of(piece.reading) is piece.series and kept.series.file != piece.series.file:
@@ -187,7 +190,7 @@ def _fullness(reading: Reading, series: Series, most: int) -> tuple[bool, int, b
     Steps are worth more than rows or epochs, unless they are those of a last row only.
     """
     by_step = series.axis == "step" and series.count >= _SOME * most
-    return by_step, series.count, reading.dialect not in TRACKERS, reading.authority
+    return by_step, series.count, not is_tracker(reading.dialect), reading.authority
 
 
 def _one(pieces: Sequence[_Piece]) -> Series:

@@ -16,7 +16,9 @@ __all__ = ["count", "key_lines", "mapping_in", "number_in", "peek", "read_mappin
 _MAX_DEPTH = 4
 _MAX_KEYS = 100_000
 _MAX_SHOWN = 120
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:\n]')
+_MAX_PATH = 500
+"""Longer dotted paths are left out: no setting has one, and each value under a long name would hold it again."""
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[{}\[\],:\n]', re.DOTALL)
 _STEP = re.compile(r'"step"\s{0,20}:\s{0,20}(-?\d{1,18})')
 _LARGEST = 2**62
 
@@ -61,8 +63,11 @@ def _walk(
 ) -> Iterator[tuple[str, Known[Any]]]:
     for key, value in found.items():
         here = (*path, key)
+        name = ".".join(here)
+        if len(name) > _MAX_PATH:
+            continue
         shown = "{…}" if isinstance(value, dict) else json.dumps(value)[:_MAX_SHOWN]
-        yield ".".join(here), Known(value, Source("read", file, lines.get(here), f'"{key[:_MAX_SHOWN]}": {shown}'))
+        yield name, Known(value, Source("read", file, lines.get(here), f'"{key[:_MAX_SHOWN]}": {shown}'))
         if isinstance(value, dict) and len(here) < _MAX_DEPTH:
             yield from _walk(value, here, file, lines)
 

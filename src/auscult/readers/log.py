@@ -25,6 +25,7 @@ from .meaning import Metric
 from .privacy import without_names
 from .reading import ECHO, Reading
 from .text import Line
+from .vocabulary import checked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +62,7 @@ _REMARKS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "out_of_memory",
         re.compile(
-            r"CUDA out of memory|OutOfMemoryError|HIP out of memory|CUDNN_STATUS_ALLOC_FAILED|RESOURCE_EXHAUSTED"
+            r"CUDA out of memory|^out of memory\s*$|OutOfMemoryError|HIP out of memory|CUDNN_STATUS_ALLOC_FAILED|RESOURCE_EXHAUSTED"
         ),
     ),
     ("traceback", re.compile(r"Traceback \(most recent call last\)")),
@@ -306,6 +307,14 @@ class LogParser(ABC):
         """
         to = self._run if now else self._pending
         to.settings[key] = value if isinstance(value, Known | Unknown) else Known(value, self.source(line))
+
+    def set_checked(self, key: str, value: Any, line: Line) -> None:
+        """Take a printed setting in the kind of its canonical key; a value that nothing can have is a problem instead."""
+        quantity, problem = checked(key, Known(value, self.source(line)))
+        if problem is not None:
+            self.problem(problem)
+        else:
+            self.set(key, quantity, line)
 
     def set_raw(self, key: str, value: Quantity[Any]) -> None:
         """Take a setting under the trainer's own name."""

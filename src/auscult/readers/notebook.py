@@ -19,7 +19,7 @@ from typing import BinaryIO
 from ..errors import NotText
 from .text import MAX_LINE_CHARS, Line, clean, encoding_of
 
-__all__ = ["is_notebook", "notebook_lines"]
+__all__ = ["notebook_lines"]
 
 _CHUNK_BYTES = 1 << 18
 _MAX_DEPTH = 200
@@ -28,18 +28,14 @@ _SPACE = re.compile(r"[\s:,]*")
 _LITERAL = re.compile(r"[^\s,:\[\]{}\"]+")
 _INSIDE = re.compile(r"(?:[^\"\\]++|\\u[0-9a-fA-F]{4}|\\[^u])*+", re.DOTALL)
 """Whole characters of a string; possessive, so that a string of megabytes is walked once."""
-_BAD_ESCAPE = re.compile(r"\\(?:u(?![0-9a-fA-F]{4})|(?![\"\\/bfnrtu]))")
+_ESCAPE = re.compile(r'(\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))|\\')
+"""A good escape, or a backslash that is none."""
 _DECODE = json.JSONDecoder(strict=False).decode
 _TOKEN = re.compile(r"<(/?)(table|tr|td|th)\b[^<>]{0,1000}>|([^<]+)|<", re.IGNORECASE)
 _BAR = re.compile(r"\[ {0,8}\d{1,12}/\d{1,12} [^\[\]\n|]{1,60}, Epoch [\d.]{1,12}/\d{1,12}\]")
 """``[ 500/1000 09:10 < 09:12, 0.91 it/s, Epoch 0.50/1]``, which stands above the table."""
 _MAX_CELLS, _MAX_CELL_CHARS, _MAX_TAG_CHARS = 200, 80, 2000
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def is_notebook(head: bytes) -> bool:
-    """Return whether the first bytes of an ``.ipynb`` file are those of a JSON object, as a notebook's are."""
-    return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
 
 
 @dataclass
@@ -128,7 +124,7 @@ def _unescaped(raw: str) -> str:
     try:
         text = _DECODE(f'"{raw}"')
     except ValueError:
-        text = _DECODE(f'"{_BAD_ESCAPE.sub("", raw)}"')
+        text = _DECODE('"' + _ESCAPE.sub(lambda found: found[1] or "", raw) + '"')
     assert isinstance(text, str)
     return _SURROGATE.sub("\ufffd", text)
 

@@ -142,6 +142,10 @@ class Dialect:
         Why what no file says is unknown: what to add.
     last_resort : bool
         Whether it is asked only when no other dialect is sure.
+    tracker : bool
+        Whether it is a tracker's or a plain table: a trainer's own words come before its.
+    uint16_splits : bool
+        Whether its runs read ``data/<dataset>/<split>.bin`` of uint16, as nanoGPT's ``prepare.py`` writes them.
     """
 
     name: str
@@ -156,3 +160,5 @@ class Dialect:
     interpret: Interpret | None = None
     missing: str = "the run's files do not say"
     last_resort: bool = False
+    tracker: bool = False
+    uint16_splits: bool = False

@@ -12,7 +12,7 @@ from . import dialects
 from .files import InputFile
 from .reading import Dialect
 
-__all__ = ["CLEAR", "all_dialects", "find_dialect", "recognise", "title_of", "vocabulary"]
+__all__ = ["CLEAR", "all_dialects", "find_dialect", "is_tracker", "recognise", "title_of", "vocabulary"]
 
 CLEAR = 0.5
 """A file scores at least this before it is read without having been named."""
@@ -52,6 +52,12 @@ def find_dialect(name: str) -> Dialect:
 def title_of(name: str) -> str:
     """Return what people call a dialect; the name itself where there is none of that name."""
     return next((dialect.title for dialect in all_dialects() if dialect.name == name), name)
+
+
+@cache
+def is_tracker(name: str) -> bool:
+    """Return whether a dialect is a tracker's or a plain table; False where there is none of that name."""
+    return any(dialect.tracker for dialect in all_dialects() if dialect.name == name)
 
 
 def vocabulary(name: str) -> Dialect | None:

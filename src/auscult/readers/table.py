@@ -397,7 +397,6 @@ class Table(LogParser):
         self.label = label
         self.rows = 0
         self._plain: dict[str, Metric] = {}
-        self._last_epoch: float | None = None
 
     def line(self, line: Line) -> bool:
         """Tables have rows, not lines."""

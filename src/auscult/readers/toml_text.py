@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,9 +11,14 @@ from ..run import Known, Source
 
 __all__ = ["read_toml"]
 
-_MAX_CHARS = 1_000_000
+_MAX_CHARS = 250_000
+"""Ten times the longest config of a trainer."""
+_MAX_DOTS = 10_000
+"""``tomllib`` takes time with the square of a name's parts."""
 _MAX_DEPTH = 12
 _MAX_VALUES = 100_000
+_MAX_PATH = 500
+"""Longer dotted paths are left out: no setting has one, and each value under a long name would hold it again."""
 _MAX_SHOWN = 160
 _HEADER = re.compile(r"^\s{0,40}\[\s{0,8}([^\[\]\n]{1,200}?)\s{0,8}\]")
 _KEY = re.compile(r"^\s{0,40}([\w\"'.\- ]{1,200}?)\s{0,40}=")
@@ -35,7 +39,12 @@ def read_toml(text: str, file: str) -> dict[str, Known[Any]]:
     {'training.steps': Known(10, a.toml:2)}
     """
     if len(text) > _MAX_CHARS:
-        raise BadConfig("a config of more than a million characters is not read", where=file)
+        raise BadConfig("a config of more than 250,000 characters is not read", where=file)
+    lines = text.split("\n")
+    if any(line.count(".") > _MAX_DOTS for line in lines):
+        raise BadConfig("a line of more than 10,000 dots is not read", where=file)
+    import tomllib  # ten milliseconds that a run without TOML need not wait
+
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -47,7 +56,6 @@ def read_toml(text: str, file: str) -> dict[str, Known[Any]]:
         ) from None
     except (RecursionError, ValueError):
         raise BadConfig("not TOML that can be read: nested too deep, or an endless number", where=file) from None
-    lines = text.split("\n")
     places = _places(lines)
     out: dict[str, Known[Any]] = {}
     for path, value in _walk(found, "", 0):
@@ -60,6 +68,8 @@ def read_toml(text: str, file: str) -> dict[str, Known[Any]]:
 
 
 def _walk(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
+    if len(path) > _MAX_PATH:
+        return
     if isinstance(value, dict) and depth < _MAX_DEPTH:
         for key, inner in value.items():
             yield from _walk(inner, f"{path}.{key}" if path else str(key), depth + 1)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..run import Known, Problem, Quantity, Unknown
+from .privacy import without_names
 
 __all__ = ["COMMON", "canonical", "checked"]
 
@@ -58,6 +59,7 @@ _KIND: dict[str, tuple[type, float, float]] = {
     "logged.mfu_peak_flops_per_s": (float, 1e9, 1e18),
     "logged.parameters_convention": (str, 0, 0),
 }
+_MAY_BE_OFF = frozenset({"recipe.eval_interval", "recipe.eval_iters", "recipe.log_interval"})
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
 _MAX_STRING = 1000
 
@@ -136,7 +138,7 @@ def checked(key: str, quantity: Known[Any]) -> tuple[Quantity[Any], Problem | No
     bounds = (
         f" from {low:,.0f} to {high:,.0f}" if kind is int else f" from {low:g} to {high:g}" if kind is float else ""
     )
-    shown = reprlib.repr(quantity.value)
+    shown = reprlib.repr(without_names(quantity.value) if isinstance(quantity.value, str) else quantity.value)
     name = key.partition(".")[2]
     problem = Problem("impossible_value", f"{name} = {shown}: expected {_WORDS[kind]}{bounds}", source)
     return Unknown(f"{source.place} says {name} = {shown}, which no run can have"), problem
@@ -164,6 +166,7 @@ def canonical(
         if (
             key is None
             or key in settings
+            or (key in _MAY_BE_OFF and quantity.value == -1)  # nanochat and others: never
             or any(quantity.value is x or quantity.value == x for x in skipped if type(x) is type(quantity.value))
         ):
             continue

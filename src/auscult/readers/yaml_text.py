@@ -15,6 +15,10 @@ __all__ = ["read_yaml"]
 
 _MAX_NODES = 200_000
 _MAX_DEPTH = 60
+_MAX_PATH = 500
+"""Longer dotted paths are left out: no setting has one, and each value under a long name would hold it again."""
+_MAX_ITEMS = 1000
+_MAX_SHOWN = 160
 
 
 def read_yaml(text: str, file: str, *, first_line: int = 1) -> dict[str, Known[Any]]:
@@ -69,8 +73,12 @@ def _walk(
     depth: int,
 ) -> None:
     seen[0] += 1
+    if isinstance(node.value, list):  # an alias to a list costs the whole list each time
+        seen[0] += min(len(node.value), _MAX_ITEMS)
     if seen[0] > _MAX_NODES or depth > _MAX_DEPTH:
         raise BadConfig("it unfolds into too many values, or is nested too deep", where=file)
+    if len(path) > _MAX_PATH:
+        return
     import yaml
 
     if isinstance(node, yaml.MappingNode):
@@ -83,19 +91,21 @@ def _walk(
                     _walk(value, f"{path}.{name}" if path else name, found, file, lines, first_line, seen, depth + 1)
         return
     row = node.start_mark.line
-    source = Source(
-        "read", file, row + first_line, without_names(lines[row].strip()[:160]) if row < len(lines) else None
-    )
+    source = Source("read", file, row + first_line, _shown(lines[row]) if row < len(lines) else None)
     if isinstance(node, yaml.SequenceNode):
         if all(isinstance(item, yaml.ScalarNode) for item in node.value):
             if path:
-                found[path] = Known([_scalar(item) for item in node.value[:1000]], source)
+                found[path] = Known([_scalar(item) for item in node.value[:_MAX_ITEMS]], source)
             return
         for index, item in enumerate(node.value):
             _walk(item, f"{path}.{index}" if path else str(index), found, file, lines, first_line, seen, depth + 1)
         return
     if isinstance(node, yaml.ScalarNode) and path:
         found[path] = Known(_scalar(node), source)
+
+
+def _shown(line: str) -> str:
+    return without_names(line[: 4 * _MAX_SHOWN].strip()[:_MAX_SHOWN])
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:

@@ -169,6 +169,7 @@ def _run(w: _Writer, exam: Examination) -> dict[str, Any]:
         flops_per_s=exam.flops_per_s,
         mfu=exam.mfu,
         mfu_logged=mfu_logged,
+        mfu_logged_last=exam.mfu_logged_last,
         mfu_logged_peak_flops_per_s=exam.mfu_logged_peak,
     )
     return {

@@ -95,7 +95,7 @@ def _relations(found: Found) -> list[str]:
     words = {
         "resumed": "one run in several files: ",
         "copies": "one history in several files, read once: ",
-        "same_file": "one after another in one file: ",
+        "same_file": "several runs in one file: ",
     }
     out = []
     for relation in found.relations:

@@ -28,7 +28,7 @@ def history_in_several_files(exam: Examination) -> Verdict:
 
     References
     ----------
-    Copies agree at 95 % of the steps they share, to their printed precision (auscult.readers.grouping).
+    Copies agree in 95 % of the distinct values they share, to their printed precision (auscult.readers.curves).
     """
     if not exam.has_log:
         return NotApplicable(say("there is no log"))

@@ -4,7 +4,7 @@ from statistics import median
 
 from ...examination import Examination
 from ...prose import say
-from ...run import Known, Series
+from ...run import Known, Series, value_of
 from ..base import CannotTell, Clear, Found, NotApplicable, Verdict, check, noticed
 
 SHARE = 0.01
@@ -45,7 +45,8 @@ def starts_mid_run(exam: Examination, first_step: Known[int], last_step: Known[i
     if usual is None:
         return CannotTell(say("all records have the same step"))
     counter = "step" if densest.axis == "step" else densest.axis
-    if first <= DISTANCES * usual or first <= SHARE * last:
+    interval = value_of(exam.run.recipe.log_interval) or 0
+    if first <= DISTANCES * usual or first <= SHARE * last or first <= interval:
         return Clear(say("the log starts at {counter} {first:count}", counter=counter, first=first))
     resumed = noticed(exam, "resumed")
     return Found(

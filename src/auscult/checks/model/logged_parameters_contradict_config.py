@@ -6,6 +6,13 @@ from ...prose import say
 from ...run import Known, Logged, value_of
 from ..base import CannotTell, Clear, Found, Verdict, check
 
+COUNTED = {
+    "total without the position table": ("without_position", "without the position table"),
+    "total": ("total", "all of them"),
+    "non-embedding": ("non_embedding", "without the embeddings"),
+}
+"""What trainers leave out of the count that they print: the part of ours that it is compared with."""
+
 
 @check("MDL006", "The log was printed by another model than the config describes", "error")
 def logged_parameters_contradict_config(exam: Examination, parameter_count: Known[ParameterCount]) -> Verdict:
@@ -35,7 +42,13 @@ def logged_parameters_contradict_config(exam: Examination, parameter_count: Know
     if not isinstance(logged.parameters, Known):
         return CannotTell(say("the log prints no parameter count"))
     low, high = logged.parameters.value
-    count = parameter_count.value.without_position
+    convention = value_of(logged.parameters_convention)
+    if convention not in COUNTED:
+        return CannotTell(
+            say("what the printed count leaves out is not known: {said}", said=convention or "no word on it")
+        )
+    name, words = COUNTED[convention]
+    count: int = getattr(parameter_count.value, name)
     if low <= count <= high:
         vocab, bias, proved = exam.vocab_and_bias
         how = (
@@ -51,7 +64,8 @@ def logged_parameters_contradict_config(exam: Examination, parameter_count: Know
     return Found(
         headline=say("the config gives {count:si4}, the log prints {logged:si4}", count=count, logged=(low + high) / 2),
         message=say(
-            "the config gives {count:si4} parameters (without the position table), the log prints {logged:si4}",
+            "the config gives {count:si4} parameters ({words}), the log prints {logged:si4}",
+            words=words,
             count=count,
             logged=(low + high) / 2,
         ),

@@ -20,7 +20,6 @@ from ..log import FLOAT, LogParser, number, read_log
 from ..meaning import GRAD_NORM, LEARNING_RATE, STEP_TIME_S, TOKENS_PER_S, TRAIN_LOSS, VAL_LOSS, Metric
 from ..reading import Dialect, Reading
 from ..text import Line
-from ..vocabulary import checked
 
 __all__ = ["DIALECT", "BuildNanoGPTLog"]
 
@@ -151,19 +150,19 @@ class BuildNanoGPTLog(LogParser):
         elif found := _TOTAL.match(text):
             self._set_total(int(number(found[1])), line)
         elif found := _LOADED.match(text):
-            self._set("data.train_tokens", int(number(found[1])), line)
+            self.set_checked("data.train_tokens", int(number(found[1])), line)
         elif found := _EPOCH.match(text):
             self.note("build_nanogpt.batches_per_epoch", int(number(found[1])), line)
         elif found := _BATCH.search(text):
-            self._set("logged.tokens_per_step", int(number(found[1])), line)
+            self.set_checked("logged.tokens_per_step", int(number(found[1])), line)
         elif found := _ACCUMULATION.search(text):
             self.note("build_nanogpt.accumulation_per_rank", int(found[1]), line)
         elif found := _DEVICE.match(text):
             self._device(found[1], line)
         elif _FUSED.match(text):
-            self._set("recipe.optimizer", "adamw", line)
+            self.set_checked("recipe.optimizer", "adamw", line)
         elif found := _PRETRAINED.match(text):
-            self._set("recipe.init_from", found[1], line)
+            self.set_checked("recipe.init_from", found[1], line)
         elif found := _SHARDS.match(text):
             self.note(f"build_nanogpt.{found[2]}_shards", int(found[1]), line)
         else:
@@ -174,13 +173,15 @@ class BuildNanoGPTLog(LogParser):
         """Take a line of the model as PyTorch prints it."""
         text = line.text
         if found := _BLOCKS.match(text):
-            self._set("architecture.n_layer", int(found[1]) + 1, line)
+            self.set_checked("architecture.n_layer", int(found[1]) + 1, line)
         elif found := _EMBEDDING.match(text):
-            self._set("architecture.vocab_size" if found[1] == "wte" else "architecture.context", int(found[2]), line)
-            self._set("architecture.d_model", int(found[3]), line)
+            self.set_checked(
+                "architecture.vocab_size" if found[1] == "wte" else "architecture.context", int(found[2]), line
+            )
+            self.set_checked("architecture.d_model", int(found[3]), line)
         elif found := _LINEAR.match(text):
-            self._set("architecture.d_ff", int(found[2]), line)
-            self._set("architecture.bias", found[3] == "True", line)
+            self.set_checked("architecture.d_ff", int(found[2]), line)
+            self.set_checked("architecture.bias", found[3] == "True", line)
         else:
             return False
         return True
@@ -192,10 +193,10 @@ class BuildNanoGPTLog(LogParser):
             self.start_run(line)
             self._last, self._low, self._high = None, 0.0, math.inf
         if name != "cuda":
-            self._set("machine.gpu_name", name, line)
+            self.set_checked("machine.gpu_name", name, line)
         if name != "cpu":
-            self._set("machine.gpu_count", _LONE, line)
-        self._set("recipe.world_size", _LONE, line)
+            self.set_checked("machine.gpu_count", _LONE, line)
+        self.set_checked("recipe.world_size", _LONE, line)
 
     def _parameters(self, kind: str, count: int, line: Line) -> None:
         if kind == "2d":
@@ -212,13 +213,6 @@ class BuildNanoGPTLog(LogParser):
     def _set_total(self, total: int, line: Line) -> None:
         self.set("logged.parameters", (total, total), line)
         self.set("logged.parameters_convention", "total", line)
-
-    def _set(self, key: str, value: Any, line: Line) -> None:
-        quantity, problem = checked(key, Known(value, self.source(line)))
-        if problem is not None:
-            self.problem(problem)
-        elif isinstance(quantity, Known):
-            self.set(key, quantity, line)
 
     # ---- the end
 
@@ -268,7 +262,7 @@ def _is_whole(text: str) -> bool:
     return len(text.partition(".")[2]) >= _CUT or text.lower().lstrip("+-") in ("nan", "inf")
 
 
-_LINE = re.compile(rf"^\s*step\s+\d{{1,15}} ?[|,] ?loss: (?:{FLOAT})(?:[ ,|].{{0,300}})?$", re.MULTILINE)
+_LINE = re.compile(rf"^[ \t]*step\s+\d{{1,15}} ?[|,] ?loss: (?:{FLOAT})(?:[ ,|].{{0,300}})?$", re.MULTILINE)
 _FILE_LINES = re.compile(rf"^\d{{1,15}} (?:train|val|hella) (?:{FLOAT})$", re.MULTILINE)
 
 

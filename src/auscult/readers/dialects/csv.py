@@ -245,4 +245,5 @@ DIALECT = Dialect(
     source="the csv files of some dozen training scripts, which follow no standard",
     sniff=_sniff,
     read=_read,
+    tracker=True,
 )

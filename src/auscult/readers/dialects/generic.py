@@ -372,4 +372,5 @@ DIALECT = Dialect(
     sniff=_sniff,
     read=_read,
     missing="no trainer is recognised in the log: add its config, or an auscult.toml",
+    tracker=True,
 )

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
-from ...run import Known, known
+from ...run import Known, Source, known
 from ..files import InputFile
 from ..hf_keys import column
 from ..log import FLOAT, LogParser, read_log
@@ -121,6 +122,19 @@ class NotebookTable(LogParser):
                 self.set("recipe.gradient_accumulation_steps", whole, line)
         elif name.startswith("Num "):
             self.note("hf." + name.lower().replace(" ", "_"), count, line)
+
+    def finish_run(self, run: Reading) -> Reading:
+        """Add the interval of rows, which tells that a run is over whose last steps fill no interval."""
+        loss = run.get("train_loss")
+        if loss is None or loss.axis != "step" or loss.window == _LAST_LOGGED or len(loss) < 2:
+            return run
+        every = loss.steps[0]
+        if loss.stride != 1 or every <= 0 or any(step != every * i for i, step in enumerate(loss.steps, 1)):
+            return run
+        interval = Known(
+            every, Source("derived", formula="steps between rows", inputs=(loss.source(0), loss.source(1)))
+        )
+        return replace(run, settings={**run.settings, "recipe.log_interval": interval})
 
 
 def _name(cell: str) -> str:

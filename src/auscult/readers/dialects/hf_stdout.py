@@ -65,12 +65,11 @@ class HFConsole(LogParser):
         self._table = ""
         self._in_arguments = self._in_config = self._in_training = self._evaluated = False
         self._last = 0
-        self._slack = 0.0
+        self._slack = self._drift = 0.0
         self._shown: dict[str, Any] = {}
         self._banner: dict[str, Known[int]] = {}
         self._total: int | None = None
         self._bar_step: int | None = None
-        self._row_bar = -1
         self._times = Thinned()
         self._high = 0
 
@@ -112,7 +111,7 @@ class HFConsole(LogParser):
 
     def _row(self, text: str, line: Line) -> bool:
         found = {name: float(printed.replace(",", "")) for name, printed in _PAIR.findall(text)}
-        if "train_runtime" in found:
+        if "train_runtime" in found and "loss" not in found:  # rows that count tokens have the time so far, too
             self._summary(found, line)
             return True
         if "loss" not in found and not any(n.startswith("eval_") for n in found):
@@ -140,6 +139,8 @@ class HFConsole(LogParser):
             slack = max(0.51, 0.0051 * each)
             if bar is not None and abs(bar - guess) <= slack:
                 return bar, "step"
+            if self._total is not None and guess > self._total * (1 + self._drift) + slack:
+                return self._rows + 1, "row"  # the data have other epochs than the banner says
             self._slack = slack
             return round(guess), "step"
         if bar is not None:
@@ -154,7 +155,10 @@ class HFConsole(LogParser):
         if examples is None or batch is None:
             return planned
         seen = math.ceil(examples.value / batch.value)
-        return planned if planned is not None and abs(planned - seen) <= 1 else float(seen)
+        each = planned if planned is not None and abs(planned - seen) <= 1 else float(seen)
+        # until 4.46 the accumulation went on over the end of an epoch, so that an epoch had no whole number of steps
+        self._drift = abs(examples.value / batch.value / each - 1) if each else 0.0
+        return each
 
     def _summary(self, found: dict[str, float], line: Line) -> None:
         for name, plain in found.items():
@@ -284,7 +288,7 @@ class HFConsole(LogParser):
 
     def finish_run(self, run: Reading) -> Reading:
         """Count rows where the bar tells nothing; say it where no loss was ever logged."""
-        run = _by_row(run) if _is_stuck(run) else _on_grid(run, self._slack) if self._slack else run
+        run = _by_row(run) if _is_stuck(run) else _on_grid(run, self._slack, self._drift) if self._slack else run
         if run.get("train_loss") is not None or run.get("val_loss") is not None:
             return run
         series = run.series
@@ -303,17 +307,18 @@ def _is_stuck(run: Reading) -> bool:
     return loss is not None and loss.axis == "step" and len(loss) >= 4 and len(set(loss.steps)) < 0.5 * len(loss)
 
 
-def _on_grid(run: Reading, slack: float) -> Reading:
+def _on_grid(run: Reading, slack: float, drift: float = 0.0) -> Reading:
     """Put rows of training, whose steps are known to a rounding only, on multiples of one interval when all fit.
 
-    The Trainer logs every ``logging_steps`` steps. Of several intervals that fit, the roundest is taken.
+    The Trainer logs every ``logging_steps`` steps. Of several intervals that fit, the roundest is taken. The steps of an
+    epoch are known to a share ``drift``.
     """
     loss = run.get("train_loss")
     if loss is None or loss.axis != "step" or len(loss) < 2 or loss.stride != 1:
         return run
     slack += 0.5  # the guesses were rounded
-    low = max((step - slack) / index for index, step in enumerate(loss.steps, 1))
-    high = min((step + slack) / index for index, step in enumerate(loss.steps, 1))
+    low = max((step * (1 - drift) - slack) / index for index, step in enumerate(loss.steps, 1))
+    high = min((step * (1 + drift) + slack) / index for index, step in enumerate(loss.steps, 1))
     fits = range(max(math.ceil(low), 1), min(math.floor(high), math.ceil(low) + 1000) + 1)
     if not fits:
         return replace(run, series=tuple(replace(s, convention=_with(s.convention)) for s in run.series))

@@ -107,10 +107,15 @@ def _end(places: Mapping[str, Known[Any]]) -> Point | None:
     return Point(reached, number_in(epoch.value) or 0.0, step.source.line or 0)
 
 
+def _is_summary(row: Mapping[str, Any]) -> bool:
+    """Return whether a row sums a run up; where tokens are counted, newer versions put the time so far into every row."""
+    return "train_runtime" in row and "loss" not in row
+
+
 def _final_row(rows: list[dict[str, Any]], lines: list[int]) -> tuple[dict[str, float], int]:
     """Return the numbers of the last row that sums a run up, and its line."""
     for row, line in zip(reversed(rows), reversed(lines), strict=True):
-        if "train_runtime" in row:
+        if _is_summary(row):
             return {name: value for name, value in row.items() if _plain(value)}, line
     return {}, 0
 
@@ -127,7 +132,7 @@ def _columns(rows: list[dict[str, Any]], steps: list[int | None]) -> dict[str, _
     """Return the numbers of all columns, those of rows that sum a run up or have no step left out."""
     columns: dict[str, _Column] = {}
     for index, row in enumerate(rows):
-        if steps[index] is None or "train_runtime" in row:
+        if steps[index] is None or _is_summary(row):
             continue
         for name, value in row.items():
             if type(value) is not float:

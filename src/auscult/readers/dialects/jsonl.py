@@ -211,4 +211,5 @@ DIALECT = Dialect(
     source="the JSON-lines loggers of some dozen training scripts, which follow no standard",
     sniff=_sniff,
     read=_read,
+    tracker=True,
 )

@@ -32,7 +32,7 @@ _MAX_BESIDE = 65_536
 def _sniff(file: InputFile) -> float:
     if file.base not in ("model_config.yaml", "model_config.yml", "lit_config.json") or file.is_binary:
         return 0.0
-    return 0.97 if re.search(r'^\s*"?padded_vocab_size"?:', file.sample, re.M) and "n_embd" in file.sample else 0.0
+    return 0.97 if re.search(r'^[ \t]*"?padded_vocab_size"?:', file.sample, re.M) and "n_embd" in file.sample else 0.0
 
 
 def _is_fine_tuned(file: InputFile) -> bool:

@@ -7,6 +7,7 @@ values that are missing were written as null in the first versions.)
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -131,7 +132,7 @@ class _Log:
             )
             seams = ()
         seen = next((p.last for m, p in self.points.items() if m.name == "tokens_seen"), None)
-        if seen is not None:
+        if seen is not None and math.isfinite(seen.value):
             self.last["tokens_seen"] = Known(int(seen.value), Source("read", self.file, seen.line, "total_tokens"))
         return Reading(
             "llamafactory",

@@ -20,7 +20,6 @@ from ..log import FLOAT, LogParser, number, read_log
 from ..meaning import GRAD_NORM, LEARNING_RATE, MFU, STEP_TIME_S, TOKENS_PER_S, TRAIN_LOSS, VAL_LOSS, Metric
 from ..reading import Dialect, Reading
 from ..text import Line
-from ..vocabulary import checked
 
 __all__ = ["DIALECT", "LlmcLog", "main_log_values"]
 
@@ -206,7 +205,7 @@ class LlmcLog(LogParser):
 
     def _planned(self, steps: int, line: Line) -> None:
         if "recipe.max_steps" not in self._run.settings and "recipe.max_steps" not in self._pending.settings:
-            self._set("recipe.max_steps", steps, line)
+            self.set_checked("recipe.max_steps", steps, line)
 
     # ---- figures
 
@@ -220,17 +219,17 @@ class LlmcLog(LogParser):
             for key, value in zip(
                 ("recipe.batch_size", "architecture.context", "recipe.world_size"), found.groups(), strict=True
             ):
-                self._set(key, int(value), line)
+                self.set_checked(key, int(value), line)
             if total := _TOTAL_BATCH.search(text):
-                self._set("logged.tokens_per_step", int(total[1]), line)
+                self.set_checked("logged.tokens_per_step", int(total[1]), line)
         elif found := _TOTAL_BATCH.search(text):
-            self._set("logged.tokens_per_step", int(found[1]), line)
+            self.set_checked("logged.tokens_per_step", int(found[1]), line)
         elif found := _DATASET.match(text):
             split = "val" if "data.train_tokens" in self._pending.settings else "train"
-            self._set(f"data.{split}_tokens", int(number(found[1])), line)
+            self.set_checked(f"data.{split}_tokens", int(number(found[1])), line)
         elif found := _DEVICE.match(text):
             if found[1] != "cuda":
-                self._set("machine.gpu_name", found[1], line)
+                self.set_checked("machine.gpu_name", found[1], line)
         elif found := _MEMORY.match(text):
             self.note("llmc.peak_memory_mib", int(found[1]), line)
         elif _SKIPPED.match(text):
@@ -249,28 +248,21 @@ class LlmcLog(LogParser):
             return  # -1: one epoch
         if name in _ROWS:
             key = _ROWS[name]
-            self._set(key, value, line)
+            self.set_checked(key, value, line)
             if key == "recipe.world_size":
-                self._set("machine.gpu_count", value, line)
+                self.set_checked("machine.gpu_count", value, line)
         elif name == "num_parameters" and value.isdecimal():
             self.set("logged.parameters", (int(value), int(value)), line)
             self.set("logged.parameters_convention", "total", line)
         elif name == "peak TFlops" and re.fullmatch(FLOAT, value) and number(value) > 0:
-            self._set("logged.peak_flops_per_s", number(value) * 1e12, line)
+            self.set_checked("logged.peak_flops_per_s", number(value) * 1e12, line)
         elif name == "precision" and value in _PRECISIONS:
-            self._set("recipe.dtype", _PRECISIONS[value], line)
+            self.set_checked("recipe.dtype", _PRECISIONS[value], line)
         if name in _ROW_NOTES and re.fullmatch(r"[\w .+-]{1,40}", value):
             plain = re.fullmatch(FLOAT, value)
             self.note(
                 f"llmc.{re.sub(r'[^a-z]+', '_', name.lower()).strip('_')}", number(value) if plain else value, line
             )
-
-    def _set(self, key: str, value: Any, line: Line) -> None:
-        quantity, problem = checked(key, Known(value, self.source(line)))
-        if problem is not None:
-            self.problem(problem)
-        elif isinstance(quantity, Known):
-            self.set(key, quantity, line)
 
     # ---- the end
 
@@ -350,9 +342,9 @@ def _shape(width: Known[int], settings: dict[str, Quantity[Any]]) -> dict[str, Q
 
 
 _CONSOLE = re.compile(
-    rf"^\s*step\s{{1,20}}\d{{1,15}}(?:/\d{{1,15}})?(?: ?\| |: )(?:train )?loss (?:{FLOAT})[ |(]"
+    rf"^[ \t]*step\s{{1,20}}\d{{1,15}}(?:/\d{{1,15}})?(?: ?\| |: )(?:train )?loss (?:{FLOAT})[ |(]"
     rf"(?=.{{0,160}}(?:norm |tok/s|\(took |\d ms))"
-    rf"|^\s*iteration \d{{1,15}}, loss: (?:{FLOAT}), time: ",
+    rf"|^[ \t]*iteration \d{{1,15}}, loss: (?:{FLOAT}), time: ",
     re.MULTILINE,
 )
 _TABLE = re.compile(r"^\| (?:micro )?batch size B\s+\| \d", re.MULTILINE)

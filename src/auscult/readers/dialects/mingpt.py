@@ -18,7 +18,6 @@ from ..log import FLOAT, LogParser, number, read_log
 from ..meaning import LEARNING_RATE, STEP_TIME_S, TRAIN_LOSS, VAL_LOSS, Metric
 from ..reading import Dialect, Reading
 from ..text import Line
-from ..vocabulary import checked
 
 __all__ = ["DIALECT", "MinGPTLog"]
 
@@ -130,8 +129,8 @@ class MinGPTLog(LogParser):
             return self._config_key(found, line)
         self._group = ""
         if found := _DATA.match(text):
-            self._set("data.train_tokens", int(found[1]), line)
-            self._set("architecture.vocab_size", int(found[2]), line)
+            self.set_checked("data.train_tokens", int(found[1]), line)
+            self.set_checked("architecture.vocab_size", int(found[2]), line)
         elif found := _PARAMETERS.search(text):
             half, millions = 0.5 * 10.0 ** -len(found[1].partition(".")[2]), float(found[1])
             self.set("logged.parameters", (round((millions - half) * 1e6), round((millions + half) * 1e6)), line)
@@ -142,7 +141,7 @@ class MinGPTLog(LogParser):
             self.set("logged.parameters_convention", "total", line)
         elif found := _DEVICE.match(text):
             if found[1] != "cuda":
-                self._set("machine.gpu_name", found[1], line)
+                self.set_checked("machine.gpu_name", found[1], line)
         else:
             return False
         return True
@@ -165,20 +164,13 @@ class MinGPTLog(LogParser):
         if key == "model.model_type":
             self.note(_MODEL_TYPE, value[:60], line)
         elif key == "trainer.betas" and (betas := _BETAS.match(value)):
-            self._set("recipe.beta1", betas[1], line)
-            self._set("recipe.beta2", betas[2], line)
+            self.set_checked("recipe.beta1", betas[1], line)
+            self.set_checked("recipe.beta2", betas[2], line)
         elif key in _KEYS:
-            self._set(_KEYS[key], value, line)
+            self.set_checked(_KEYS[key], value, line)
         elif re.fullmatch(r"[-+\d.eE]{1,30}|True|False", value):
             self.note(f"mingpt.{key}", value, line)
         return True
-
-    def _set(self, key: str, value: Any, line: Line) -> None:
-        quantity, problem = checked(key, Known(value, self.source(line)))
-        if problem is not None:
-            self.problem(problem)
-        elif isinstance(quantity, Known):
-            self.set(key, quantity, line)
 
     def finish_run(self, run: Reading) -> Reading:
         """Add the shape that the model type stands for, and what minGPT fixes."""

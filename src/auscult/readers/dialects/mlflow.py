@@ -223,4 +223,5 @@ DIALECT = Dialect(
     source="mlflow/mlflow store/tracking/file_store.py",
     sniff=_sniff,
     read=_read,
+    tracker=True,
 )

@@ -325,7 +325,7 @@ class NanochatLog(LogParser):
     def _planned(self, steps: int, line: Line) -> None:
         self._of = steps
         if not {"planned", "iterations"} & self._seen:
-            self._checked("recipe.max_steps", steps, line)
+            self.set_checked("recipe.max_steps", steps, line)
         self._seen.add("planned")
 
     # ---- the beginning of a run
@@ -398,7 +398,7 @@ class NanochatLog(LogParser):
         if kind == "iterations":
             self._of = min(int(number(found[1])), 10**15)
         if kind in _FIGURE_KEYS:
-            self._checked(_FIGURE_KEYS[kind], int(number(found[1])), line)
+            self.set_checked(_FIGURE_KEYS[kind], int(number(found[1])), line)
         hint = {"vocab": "base", "layers": "base", "sft": "sft", "target_examples": "sft", "sequences": "rl"}.get(kind)
         if hint == "sft" and self._current == "mid":
             self._current = ""
@@ -406,16 +406,9 @@ class NanochatLog(LogParser):
             self._stage_hint(hint, line)
         getattr(self, f"_figure_{kind}", _nothing)(found, line)
 
-    def _checked(self, key: str, value: Any, line: Line) -> None:
-        quantity, problem = checked(key, Known(value, self.source(line)))
-        if problem is not None:
-            self.problem(problem)
-        elif isinstance(quantity, Known):
-            self.set(key, quantity, line)
-
     def _figure_rank_batch(self, found: re.Match[str], line: Line) -> None:
-        self._checked("recipe.batch_size", int(number(found[1])), line)
-        self._checked("architecture.context", int(number(found[2])), line)
+        self.set_checked("recipe.batch_size", int(number(found[1])), line)
+        self.set_checked("architecture.context", int(number(found[2])), line)
         self._micro_tokens = int(number(found[3]))
 
     def _figure_micro_batch(self, found: re.Match[str], line: Line) -> None:
@@ -429,9 +422,9 @@ class NanochatLog(LogParser):
 
     def _figure_batch(self, found: re.Match[str], line: Line) -> None:
         tokens = int(number(found[1]))
-        self._checked("logged.tokens_per_step", tokens, line)
+        self.set_checked("logged.tokens_per_step", tokens, line)
         if self._micro_tokens and tokens % self._micro_tokens == 0:
-            self._checked("recipe.gradient_accumulation_steps", tokens // self._micro_tokens, line)
+            self.set_checked("recipe.gradient_accumulation_steps", tokens // self._micro_tokens, line)
 
     def _figure_parameters(self, found: re.Match[str], line: Line) -> None:
         self._total(found[1], line)
@@ -439,34 +432,34 @@ class NanochatLog(LogParser):
             self.note("nanochat.scaling_parameters", int(number(found[2])), line)
 
     def _figure_flops(self, found: re.Match[str], line: Line) -> None:
-        self._checked("logged.flops_per_token", number(found[1]), line)
+        self.set_checked("logged.flops_per_token", number(found[1]), line)
 
     def _figure_gpu(self, found: re.Match[str], line: Line) -> None:
-        self._checked("machine.gpu_name", found[1].strip(), line)
+        self.set_checked("machine.gpu_name", found[1].strip(), line)
         try:
             peak = float(found[2])
         except ValueError:
             return
         self.note("nanochat.peak_flops_printed", peak, line)
         if math.isfinite(peak):
-            self._checked("logged.peak_flops_per_s", peak, line)
-            self._checked("logged.mfu_peak_flops_per_s", peak, line)
+            self.set_checked("logged.peak_flops_per_s", peak, line)
+            self.set_checked("logged.mfu_peak_flops_per_s", peak, line)
 
     def _figure_world(self, found: re.Match[str], line: Line) -> None:
         self._ranks_are(int(found[1]), line)
 
     def _ranks_are(self, count: int, line: Line) -> None:
-        self._checked("recipe.world_size", count, line)
-        self._checked("machine.gpu_count", count, line)
+        self.set_checked("recipe.world_size", count, line)
+        self.set_checked("machine.gpu_count", count, line)
 
     def _figure_dtype(self, found: re.Match[str], line: Line) -> None:
-        self._checked("recipe.dtype", found[1], line)
+        self.set_checked("recipe.dtype", found[1], line)
 
     def _figure_fp8(self, found: re.Match[str], line: Line) -> None:
         self.note("nanochat.fp8", found[1], line)
 
     def _figure_weight_decay(self, found: re.Match[str], line: Line) -> None:
-        self._checked("recipe.weight_decay", number(found[2]), line)
+        self.set_checked("recipe.weight_decay", number(found[2]), line)
 
     def _figure_eval_bpb(self, found: re.Match[str], line: Line) -> None:
         self.note(f"nanochat.final_{found[1]}_bpb", number(found[2]), line)
@@ -617,7 +610,7 @@ def _without_accumulation(series: Series, run: Reading, settings: dict[str, Quan
 
 
 _SURE = re.compile(
-    rf"^\s*(?:step \d{{1,15}}(?:/\d{{1,15}})? \(\d[\d.]{{0,11}}%\) \| loss: (?:{FLOAT})"
+    rf"^[ \t]*(?:step \d{{1,15}}(?:/\d{{1,15}})? \(\d[\d.]{{0,11}}%\) \| loss: (?:{FLOAT})"
     rf"|Step \d{{1,15}} \| Validation bpb: (?:{FLOAT})|Step \d{{1,15}}/\d{{1,15}} \| Training loss: (?:{FLOAT})\|"
     rf"|Step \d{{1,15}}/\d{{1,15}} \| Average reward: (?:{FLOAT}))",
     re.MULTILINE,

@@ -11,8 +11,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...errors import NotText
-from ...run import Known, Problem, Quantity, Source
+from ...run import Known, Problem, Quantity, Series, Source
+from ..columns import Thinned
 from ..files import MAX_CONFIG_BYTES, InputFile
+from ..json_text import count, number_in
+from ..log import series_of
+from ..meaning import VAL_BPB
 from ..reading import FRAMEWORK, Dialect, Reading
 from ..vocabulary import checked
 from .nanochat import model_settings
@@ -90,6 +94,16 @@ def _noted(data: Mapping[str, Any], file: str) -> dict[str, Known[Any]]:
     return noted
 
 
+def _validation(data: Mapping[str, Any], file: str) -> tuple[Series, ...]:
+    """Return the checkpoint's validation as the one point of a series."""
+    step, value = count(data.get("step")), number_in(data.get("val_bpb"))
+    if step is None or value is None:
+        return ()
+    points = Thinned()
+    points.add(step, value, 0)
+    return (series_of(VAL_BPB.but(window="the checkpoint's validation", scope="global"), file, points),)
+
+
 def _sniff(file: InputFile) -> float:
     if file.suffix != ".json":
         return 0.0
@@ -111,6 +125,7 @@ def _read(file: InputFile) -> Iterable[Reading]:
             DIALECT.name,
             file.name,
             "summary",
+            series=_validation(data, file.name),
             settings=settings,
             authority=FRAMEWORK,
             problems=tuple(problems),

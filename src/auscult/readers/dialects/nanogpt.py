@@ -31,8 +31,10 @@ from .nanogpt_config import raw_settings
 __all__ = ["DIALECT", "NanoGPTLog"]
 
 _HEAD = re.compile(r"(?:^|[\s\]|>])(iter|step) (\d{1,15}):(?=\s)")
-_STEP = re.compile(rf"\s*train loss ({FLOAT}), val loss ({FLOAT})(?=[\s,;]|$)")
-_FIELD = re.compile(rf"(?<![\w_])(?<!train )(?<!val )(loss|time|mfu|lr)[:=]? ({FLOAT})(ms|s|%)?(?=[\s,;]|$)")
+_UNIT = r"(?: (?:bpc|BPC|bpb|BPB|nats)(?=[\s,;]|$))?"
+_STEP = re.compile(rf"\s*train loss ({FLOAT})({_UNIT}), val loss ({FLOAT}){_UNIT}(?=[\s,;]|$)")
+_FIELD = re.compile(rf"(?<![\w_])(?<!train )(?<!val )(loss|time|mfu|lr)[:=]? ({FLOAT})(ms|s|%|{_UNIT})?(?=[\s,;]|$)")
+_UNITS = {"bpc": "bits_per_character", "bpb": "bits_per_byte"}
 _DECIMALS = re.compile(r"\.\d{4}$|^[-+]?(?:nan|inf)$")
 _PARAMETERS = re.compile(r"number of parameters: (\d{1,9}(?:\.\d{1,6})?)M")
 _DECAYED = re.compile(r"num decayed parameter tensors: \d+, with ([\d,]{1,20})(?![\d,]) parameters")
@@ -67,6 +69,12 @@ _LAYOUTS = (
 )
 A100_PEAK_FLOPS_PER_S = 312e12
 _NO_MFU_YET = -100.0
+
+
+def _in_unit(metric: Metric, printed: str | None) -> Metric:
+    """Return a loss in the unit that a fork prints behind it: bits per character or byte."""
+    unit = _UNITS.get((printed or "").strip().lower())
+    return metric.but(unit=unit) if unit else metric
 
 
 class NanoGPTLog(LogParser):
@@ -110,8 +118,9 @@ class NanoGPTLog(LogParser):
     def _record(self, head: re.Match[str], line: Line) -> None:
         step, rest = int(head[2]), line.text[head.end() :]
         if head[1] == "step":
-            if (losses := _STEP.match(rest)) and (line.ended or _DECIMALS.search(losses[2])):
-                self.record(step, ((_TRAIN_EVAL, float(losses[1])), (_VAL, float(losses[2]))), line)
+            if (losses := _STEP.match(rest)) and (line.ended or _DECIMALS.search(losses[3])):
+                train, val = _in_unit(_TRAIN_EVAL, losses[2]), _in_unit(_VAL, losses[2])
+                self.record(step, ((train, float(losses[1])), (val, float(losses[3]))), line)
             else:
                 self.broken(line)
             return
@@ -124,7 +133,7 @@ class NanoGPTLog(LogParser):
         values: list[tuple[Metric, float]] = []
         if loss := fields.get("loss"):
             if _DECIMALS.search(loss[2]) or ("time" in fields and line.ended):
-                values.append((_LOSS, float(loss[2])))
+                values.append((_in_unit(_LOSS, loss[3]), float(loss[2])))
             else:
                 self.broken(line)
         if (time := fields.get("time")) and time[3]:
@@ -212,7 +221,11 @@ def _echo(log: str, file: str, first_line: int, lines: list[str]) -> Reading | N
 
 def _sniff(file: InputFile) -> float:
     text = file.sample
-    if re.search(r"(?:^|[\s\]])(?:step \d+: train loss \S+, val loss |iter \d+: loss \S+, time \S+ms)", text, re.M):
+    if re.search(
+        r"(?:^|[\s\]])(?:step \d+: train loss \S+(?: (?:BPC|bpc|BPB|bpb|nats))?, val loss |iter \d+: loss \S+(?: (?:BPC|bpc|BPB|bpb|nats))?, time \S+ms)",
+        text,
+        re.M,
+    ):
         return 0.9
     if re.search(r"tokens per iteration will be: |number of parameters: [\d.]+M", text):
         return 0.6
@@ -236,4 +249,5 @@ DIALECT = Dialect(
     read=_read,
     interpret=interpret,
     missing="no config was given: add the train_*.py",
+    uint16_splits=True,
 )

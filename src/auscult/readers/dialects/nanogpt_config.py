@@ -114,4 +114,5 @@ DIALECT = Dialect(
     source="karpathy/nanoGPT train.py and configurator.py at 3adf61e",
     sniff=_sniff,
     read=_read,
+    uint16_splits=True,
 )

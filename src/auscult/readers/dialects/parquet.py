@@ -171,4 +171,5 @@ DIALECT = Dialect(
     source="Apache Parquet, by way of pyarrow",
     sniff=_sniff,
     read=_read,
+    tracker=True,
 )

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 import struct
-import zipfile
 from collections.abc import Iterable
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ...errors import NotText
 from ...run import Known, Problem, Source
 from ..files import InputFile
 from ..reading import FRAMEWORK, Dialect, Reading
+
+if TYPE_CHECKING:
+    import zipfile
 
 __all__ = ["DIALECT"]
 
@@ -56,6 +58,8 @@ def _directory(stream: BinaryIO, name: str) -> list[zipfile.ZipInfo] | None:
     if length is None or length > _MAX_DIRECTORY:
         return None
     stream.seek(0)
+    import zipfile  # only a run that has checkpoints waits for it
+
     try:
         with zipfile.ZipFile(stream) as archive:
             return archive.infolist()

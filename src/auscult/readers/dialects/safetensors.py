@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import InputTooLarge, NotText
 from ...run import Known, Problem, Quantity, Source
 from ..files import InputFile
 from ..reading import FRAMEWORK, Dialect, Reading
-from ..tensor_names import Census, Tensor, census
 from ..vocabulary import checked
+
+if TYPE_CHECKING:
+    from ..tensor_names import Census, Tensor
 
 __all__ = ["DIALECT"]
 
@@ -29,6 +31,8 @@ _LARGEST = 2**40
 
 def _header(file: InputFile) -> tuple[list[Tensor], int]:
     """Return the tensors that the header names, and how many bytes their data take."""
+    from ..tensor_names import Tensor  # only a run that has weights waits for it
+
     with file.binary() as stream:
         length = int.from_bytes(stream.read(8), "little")
         if length > _MAX_HEADER:
@@ -100,6 +104,8 @@ def _sniff(file: InputFile) -> float:
 
 
 def _read(file: InputFile) -> Iterable[Reading]:
+    from ..tensor_names import Census, census
+
     tensors, wanted = _header(file)
     problems: list[Problem] = []
     here = Source("read", file.name)

@@ -9,7 +9,6 @@ from ...run import Known, Quantity, Source
 from ..files import InputFile
 from ..json_text import count
 from ..reading import FRAMEWORK, Dialect, Reading
-from ..tensor_names import is_adapter, layers_of, tied_by_name
 from ..vocabulary import checked
 
 __all__ = ["DIALECT"]
@@ -24,6 +23,8 @@ def _sniff(file: InputFile) -> float:
 
 
 def _read(file: InputFile) -> Iterable[Reading]:
+    from ..tensor_names import is_adapter, layers_of, tied_by_name  # only a run that has weights waits for it
+
     found = file.json(_MAX_BYTES)
     weights = found.get("weight_map") if isinstance(found, dict) else None
     if not isinstance(weights, dict):

@@ -12,13 +12,12 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import NotText
 from ...run import Known, Notice, Problem, Quantity, Seam, Series, Source
 from ..columns import Thinned
 from ..files import InputFile
-from ..formats.tfevents import EventFile, Scalars, read_events
 from ..hf_keys import SUMMARY, VOCABULARY, column, state_key
 from ..hf_models import is_model_config
 from ..json_text import mapping_in
@@ -44,6 +43,9 @@ from ..reading import FRAMEWORK, TRACKER, Dialect, Reading
 from ..vocabulary import checked
 from .hf_config import config_reading
 from .hf_training_args import reading_of_text
+
+if TYPE_CHECKING:
+    from ..formats.tfevents import EventFile, Scalars
 
 __all__ = ["DIALECT"]
 
@@ -315,6 +317,8 @@ def _sniff(file: InputFile) -> float:
 
 
 def _read(file: InputFile) -> Iterable[Reading]:
+    from ..formats.tfevents import read_events  # only a run that has event files waits for it
+
     with file.binary() as stream:
         events = read_events(stream, name=file.name)
     series, notices = _series(events, file.folder, file.name)
@@ -377,4 +381,5 @@ DIALECT = Dialect(
     sniff=_sniff,
     read=_read,
     missing="event files do not say it: add the config that training was started with",
+    tracker=True,
 )

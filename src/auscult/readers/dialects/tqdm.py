@@ -82,7 +82,6 @@ class _Bars(LogParser):
         self._last_done = self._last_total = 0
         self._planned: int | None = None
         self._names: dict[str, Metric] = {}
-        self._starts = 0
 
     def line(self, line: Line) -> bool:
         """Take one line, or one draw of a bar."""
@@ -114,7 +113,6 @@ class _Bars(LogParser):
         step, planned = self._step(bar)
         if bar.is_fresh:
             self._draws.fresh(step)
-            self._starts += 1
         if planned and planned != self._planned and planned < 10**9:
             self._planned = planned
             if self._axis(bar) == "step":
@@ -274,4 +272,5 @@ DIALECT = Dialect(
     sniff=_sniff,
     read=_read,
     missing="a progress bar does not say: add the config or the script's output above the bars",
+    tracker=True,
 )

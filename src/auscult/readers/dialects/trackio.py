@@ -162,4 +162,5 @@ DIALECT = Dialect(
     source="gradio-app/trackio sqlite_storage.py at 2a02752 (schemas with and without run_id)",
     sniff=_sniff,
     read=_read,
+    tracker=True,
 )

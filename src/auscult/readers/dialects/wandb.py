@@ -10,17 +10,19 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ...errors import InputError
 from ...run import Known, Notice, Problem, Source
 from ..files import InputFile, open_kept
-from ..formats.wandb_binary import MAGIC, WandbFile, read_wandb
 from ..log import LogParser, read_log
 from ..reading import ECHO, TRACKER, Dialect, Reading
 from ..text import Line
 from ..wandb_folder import Place, cards, configured, flattened, place_of, placed
 from ..wandb_history import read_history
+
+if TYPE_CHECKING:
+    from ..formats.wandb_binary import WandbFile
 
 __all__ = ["DIALECT"]
 
@@ -46,6 +48,8 @@ def _read(file: InputFile) -> Iterable[Reading]:
     place = place_of(file)
     if not _is_binary(file):
         return _in_run(_console(file, file), place)
+    from ..formats.wandb_binary import read_wandb  # only a run that has W&B's binary waits for it
+
     with tempfile.TemporaryFile() as kept:
         size = 0
 
@@ -186,7 +190,7 @@ def _in_run(readings: tuple[Reading, ...], place: Place) -> tuple[Reading, ...]:
 
 
 def _is_binary(file: InputFile) -> bool:
-    return file.suffix == _SUFFIX or file.head.startswith(MAGIC[:4])
+    return file.suffix == _SUFFIX or file.head.startswith(b":W&B")
 
 
 def _sniff(file: InputFile) -> float:
@@ -217,4 +221,5 @@ DIALECT = Dialect(
     sniff=_sniff,
     read=_read,
     missing="W&B's files do not say it",
+    tracker=True,
 )

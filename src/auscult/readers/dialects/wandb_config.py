@@ -80,4 +80,5 @@ DIALECT = Dialect(
     sniff=_sniff,
     read=_read,
     missing="config.yaml of W&B does not say it: the script did not log it",
+    tracker=True,
 )

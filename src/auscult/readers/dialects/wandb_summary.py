@@ -119,4 +119,5 @@ DIALECT = Dialect(
     sniff=_sniff,
     read=_read,
     missing="a summary of W&B holds last values only: add the run's folder",
+    tracker=True,
 )

@@ -86,6 +86,7 @@ def test_training_losses(indent: int | None, in_one: bool) -> None:
     assert loss.window.startswith("mean over the steps since the row before")
     assert value_of(run.settings["recipe.max_steps"]) == 150
     assert value_of(run.noted["hf.num_train_epochs"]) == 3
+    assert value_of(run.settings["recipe.log_interval"]) == 50
 
 
 def test_lines_are_those_of_the_file() -> None:

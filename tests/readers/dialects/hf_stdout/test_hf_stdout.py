@@ -134,6 +134,13 @@ def test_steps_follow_from_the_epoch_without_a_bar() -> None:
     assert "epoch" in loss.convention
 
 
+def test_epochs_that_are_no_whole_number_of_steps() -> None:
+    """Where the accumulation went on over an epoch's end, steps that follow from epochs do not drift away."""
+    banner = BANNER.replace("1,600", "1,612").replace("Num Epochs = 2", "Num Epochs = 90").replace("= 200", "= 9,000")
+    text = banner + "".join(f"{{'loss': 2.5, 'epoch': {round(16 * step / 1612, 2)}}}\n" for step in range(5, 6_001, 5))
+    assert [step for step, _loss in points(read(text), "train_loss")] == list(range(5, 6_001, 5))
+
+
 def test_rows_are_counted_when_nothing_tells_the_step() -> None:
     """With neither bar nor banner the axis is the row."""
     reading = read("".join(row(n, 5.0) + "\n" for n in (10, 20, 30)))
@@ -167,6 +174,16 @@ def test_the_mean_of_the_whole_run_is_no_point() -> None:
     reading = read(LOG + "{'train_runtime': 10.0, 'train_loss': 3.5, 'epoch': 2.0}\n")
     assert reading.noted["hf.train_loss"].value == 3.5
     assert points(reading, "train_loss")[-1] == (50, 7.5)
+
+
+def test_rows_with_the_time_so_far() -> None:
+    """Where tokens are counted every row has a train_runtime; it is a row all the same, and only the last is the summary."""
+    more = ", 'num_input_tokens_seen': 4096, 'train_runtime': 25.5, 'train_tokens_per_second': 160.0}"
+    text = BANNER + "".join(bar(n) + "\n" + row(n, 8 - n / 100)[:-1] + more + "\n" for n in (10, 20, 30))
+    reading = read(text + "{'train_runtime': 30.0, 'train_loss': 7.5, 'epoch': 0.3}\n")
+    assert points(reading, "train_loss") == [(10, 7.9), (20, 7.8), (30, 7.7)]
+    assert points(reading, "tokens_seen")[0] == (10, 4096)
+    assert reading.noted["hf.train_runtime"].value == 30.0
 
 
 def test_tables() -> None:

@@ -113,6 +113,18 @@ def test_mean_over_the_run_is_no_final_loss() -> None:
     assert reading.noted["hf.total_flos"].value == 1.5e15
 
 
+def test_rows_with_the_time_so_far_are_rows() -> None:
+    """Where tokens are counted, newer versions put train_runtime into every row; only a row without a loss sums up."""
+    so_far = {"train_runtime": 12.5, "train_tokens_per_second": 320.0, "num_input_tokens_seen": 4000}
+    rows = [row(step, loss=3.0 - step / 100, **so_far) for step in (10, 20, 30)]
+    reading = read(state(*rows, {"step": 30, "epoch": 1.0, "train_loss": 2.8, "train_runtime": 40.0}))
+    loss, speed = reading.get("train_loss"), reading.get("tokens_per_s")
+    assert loss is not None
+    assert speed is not None
+    assert (list(loss.steps), list(speed.values), speed.window) == ([10, 20, 30], [320.0] * 3, "the run so far")
+    assert reading.noted["hf.final_row"].value["train_runtime"] == 40.0
+
+
 def test_rows_at_every_step_are_single_steps() -> None:
     """With a row for each step a value is that step's batch, not a mean over several."""
     loss = read(state(*(row(s, loss=3.0) for s in range(1, 6)))).get("train_loss")

@@ -192,3 +192,10 @@ def test_corpus_facts(case: str) -> None:
     assert isinstance(run.logged.epochs, Known)
     assert run.logged.epochs.value == pytest.approx(facts["facts"]["run.budget.epochs"])
     assert not run.problems
+
+
+def test_a_count_without_end_is_no_count() -> None:
+    """A total of tokens that is infinite is left out of what the run says of itself."""
+    (reading,) = read([{"current_steps": 1, "loss": 2.5, "total_tokens": float("inf")}])
+    assert reading.get("train_loss") is not None
+    assert "logged.tokens_seen" not in reading.settings

@@ -52,6 +52,9 @@ def test_settings_and_figures() -> None:
     assert "recipe.max_steps" not in values
     assert reading.noted["nanochat.val_bpb"].value == 0.91
     assert reading.noted["nanochat.min_val_bpb"].value == 0.905
+    bpb = reading.get("val_bpb")
+    assert bpb is not None
+    assert (list(bpb.steps), list(bpb.values), bpb.mode, bpb.unit) == ([900], [0.91], "eval", "bits_per_byte")
     assert reading.noted["nanochat.argument.matrix_lr"].value == 0.02
 
 
