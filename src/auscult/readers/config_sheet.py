@@ -15,6 +15,7 @@ from typing import Any
 from ..run import Known, Notice, Problem, Quantity, Source, Unknown, known
 from .files import InputFile
 from .loose_settings import base_name
+from .patterns import lazy
 from .privacy import without_names
 from .reading import FILE, Reading, Role
 from .vocabulary import checked
@@ -24,13 +25,13 @@ __all__ = ["Sheet", "default", "read_values", "resolved", "top_level_keys"]
 
 _SILENT = ("", "auto", "none", "null")
 """Words that say nothing: something else decides."""
-_REFERENCE = re.compile(r"\$\{([^${}]{1,200})\}")
-_PATH = re.compile(r"[\w-]{1,80}(?:\.[\w-]{1,80}){0,20}")
+_REFERENCE = lazy(r"\$\{([^${}]{1,200})\}")
+_PATH = lazy(r"[\w-]{1,80}(?:\.[\w-]{1,80}){0,20}")
 _MAX_HOPS = 10
 _MAX_REFERENCES = 10_000
 _MAX_VALUES = 200_000
 _MAX_TEXT = 160
-_TOP_KEY = re.compile(r"^(?: {0,4}|\t)[\"']?([A-Za-z_][\w-]{0,60})[\"']?[ \t]{0,8}:(?=[ \t\r]|$)", re.MULTILINE)
+_TOP_KEY = lazy(r"^(?: {0,4}|\t)[\"']?([A-Za-z_][\w-]{0,60})[\"']?[ \t]{0,8}:(?=[ \t\r]|$)", re.MULTILINE)
 _NAMES_OF_THINGS = frozenset({"recipe.dataset", "recipe.init_from", "recipe.run_name", "machine.gpu_name"})
 Values = Mapping[str, Quantity[Any]]
 

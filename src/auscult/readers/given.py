@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import BadSettings, UsageError
 from ..run import Known, Quantity, Source, Unknown
 from .files import InputFile
+from .patterns import lazy
 
 __all__ = ["SETTINGS_FILE", "Given", "given_by_options", "read_settings"]
 
@@ -50,10 +51,10 @@ class Given:
         return Given(**{k: v if isinstance(v, Known) else getattr(other, k) for k, v in mine.items()})
 
 
-_GPU_COUNT = re.compile(r"^(.+?)(?:\s+x\s*|(?<=\d)x|\s*[×*]\s*)(\d{1,6})$", re.IGNORECASE)
-_COUNT_FIRST = re.compile(r"^([1-9]\d{0,3})\s*[x×*]\s*(.+)$", re.IGNORECASE)
-_ONLY_COUNT = re.compile(r"^[x×*]\s*\d+$", re.IGNORECASE)
-_TOKENS = re.compile(r"^(\d{1,18}(?:\.\d{1,18})?)\s*([kKmMbBtT]?)$")
+_GPU_COUNT = lazy(r"^(.+?)(?:\s+x\s*|(?<=\d)x|\s*[×*]\s*)(\d{1,6})$", re.IGNORECASE)
+_COUNT_FIRST = lazy(r"^([1-9]\d{0,3})\s*[x×*]\s*(.+)$", re.IGNORECASE)
+_ONLY_COUNT = lazy(r"^[x×*]\s*\d+$", re.IGNORECASE)
+_TOKENS = lazy(r"^(\d{1,18}(?:\.\d{1,18})?)\s*([kKmMbBtT]?)$")
 _MOST_TOKENS = 10**18
 _MOST_CARDS = 10**6
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}

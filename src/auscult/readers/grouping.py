@@ -15,6 +15,7 @@ from statistics import median
 
 from ..run import Series
 from .curves import Curves, Verdict, gap_of, loss_of, pairs_to_compare, span
+from .patterns import lazy
 from .reading import FILE, Reading
 from .registry import is_tracker
 
@@ -37,20 +38,20 @@ _MAX_RIVALS = 50
 _RARE = 20
 _MAX_LOOKED_AT = 200
 _MAX_CANDIDATES = 20
-_LAYOUT = re.compile(
+_LAYOUT = lazy(
     r"^(?:(?:checkpoint|ckpt)s?[-_]?\d*|files|logs?|runs|wandb|csv|version_\d+|metrics|results|configs?|final|output|out|tb"
     r"|tensorboard|lightning_logs|[A-Z][a-z]{2}\d{2}_\d{2}-\d{2}-\d{2}_.*)$",
     re.IGNORECASE,
 )
 """Folders that trainers make within a run's own; the last is the Hugging Face trainer's ``runs/Oct11_01-48-25_<host>``."""
-_HOME = re.compile(r"(?:^|/)conf(?:ig)?s?$", re.IGNORECASE)
-_CHECKPOINT = re.compile(r"^(?:checkpoint|ckpt|step|iter|epoch|global_?step)s?[-_=]?(\d*)$", re.IGNORECASE)
-_RANK = re.compile(
+_HOME = lazy(r"(?:^|/)conf(?:ig)?s?$", re.IGNORECASE)
+_CHECKPOINT = lazy(r"^(?:checkpoint|ckpt|step|iter|epoch|global_?step)s?[-_=]?(\d*)$", re.IGNORECASE)
+_RANK = lazy(
     r"(?:(?<=^)|(?<=[/_.\-]))(?:(?:local|global)?_?rank|proc(?:ess)?)[-_]?(\d{1,5})(?=[/_.\-]|$)"
     r"|(?<=attempt_)\d{1,5}/(\d{1,5})(?=/std(?:out|err)\.log$)",
     re.IGNORECASE,
 )
-_SEQUEL = re.compile(
+_SEQUEL = lazy(
     r"^(?:v|r|run|part|pt|version|train|training|trainer|log|logs|out|output|job|slurm|nohup|resume|resumed|resuming|restart|restarted|continue"
     r"|continued|cont|again|attempt|chunk|segment|stage|phase|old|new|bak|first|second|third|txt|csv|jsonl|json|md|py|yaml|yml|toml|gz|zst|err"
     r"|stdout|stderr|console|metrics|history|from)?\d*$"

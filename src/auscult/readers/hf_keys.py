@@ -15,6 +15,7 @@ from typing import Any
 from ..run import Known, Quantity, Source, Unknown, known
 from .json_text import count, number_in
 from .meaning import GRAD_NORM, LEARNING_RATE, TOKENS_PER_S, TOKENS_SEEN, TRAIN_LOSS, TRAIN_LOSS_EVAL, VAL_LOSS, Metric
+from .patterns import lazy
 from .vocabulary import checked
 
 __all__ = [
@@ -45,7 +46,7 @@ SUMMARY = frozenset({"train_runtime", "train_samples_per_second", "train_steps_p
 NOT_MEASURED = frozenset({"step", "epoch"})
 _DATASETS_VAL = frozenset({"validation", "valid", "val", "dev", "eval", "test", "heldout"})
 _SPEED = {"runtime": "s", "samples_per_second": "samples_per_s", "steps_per_second": "steps_per_s"}
-_OTHER_LOSS = re.compile(r"^(?:rewards?(?:/|$)|reward_std|kl$|logps/|objective/|policy/|clip_ratio)")
+_OTHER_LOSS = lazy(r"^(?:rewards?(?:/|$)|reward_std|kl$|logps/|objective/|policy/|clip_ratio)")
 """Columns of preference and policy training (TRL), whose ``loss`` is no cross-entropy."""
 
 
@@ -236,7 +237,7 @@ ARGUMENTS = (
     )
 )
 """Every argument that is looked at."""
-_WORD = re.compile(r"^[\w.-]{1,60}$")
+_WORD = lazy(r"^[\w.-]{1,60}$")
 _DECAY_TO_ZERO = {"linear": "linear", "cosine": "cosine", "polynomial": "polynomial"}
 
 

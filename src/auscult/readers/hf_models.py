@@ -6,13 +6,13 @@ families that language models are trained as, and say so in their source (transf
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..run import Known, Problem, Quantity, Source, Unknown, known
 from .json_text import count
+from .patterns import lazy
 from .vocabulary import checked
 
 __all__ = ["FAMILIES", "Family", "architecture_of", "is_model_config", "text_part"]
@@ -183,7 +183,7 @@ _SHAPE = frozenset(
         *("num_attention_heads", "n_head", "n_heads"),
     }
 )
-_FAMILY = re.compile(r"[\w.-]{1,80}")
+_FAMILY = lazy(r"[\w.-]{1,80}")
 Values = Mapping[str, Known[Any]]
 
 

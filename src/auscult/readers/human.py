@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
+
+from .patterns import lazy
 
 __all__ = ["HUMAN", "human", "human_interval"]
 
 HUMAN = r"[-+]?(?:\d{1,18}(?:\.\d{1,20})?|\.\d{1,20})(?:[eE][-+]?\d{1,3})?[KMBTPE]?|nan|-?inf"
 """For use inside a group."""
 _POWERS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
-_PARTS = re.compile(r"^([-+]?[\d.]+(?:[eE][-+]?\d+)?)([KMBTPE]?)$")
+_PARTS = lazy(r"^([-+]?[\d.]+(?:[eE][-+]?\d+)?)([KMBTPE]?)$")
 
 
 def human(text: str) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import NotText
 from ..run import Known, Source
 from .files import MAX_CONFIG_BYTES, InputFile
+from .patterns import lazy
 
 __all__ = ["count", "key_lines", "mapping_in", "number_in", "peek", "read_mapping", "step_lines"]
 
@@ -18,8 +19,8 @@ _MAX_KEYS = 100_000
 _MAX_SHOWN = 120
 _MAX_PATH = 500
 """Longer dotted paths are left out: no setting has one, and each value under a long name would hold it again."""
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[{}\[\],:\n]', re.DOTALL)
-_STEP = re.compile(r'"step"\s{0,20}:\s{0,20}(-?\d{1,18})')
+_TOKEN = lazy(r'"(?:[^"\\]|\\.)*+"?|[{}\[\],:\n]', re.DOTALL)
+_STEP = lazy(r'"step"\s{0,20}:\s{0,20}(-?\d{1,18})')
 _LARGEST = 2**62
 
 

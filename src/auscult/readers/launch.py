@@ -9,21 +9,22 @@ from typing import Any
 
 from ..run import Known, Quantity, Source, Unknown, known
 from .megatron_keys import value as plain_value
+from .patterns import lazy
 from .privacy import without_names
 from .shell import Command, Word, open_reason
 
 __all__ = ["Launch", "launch_of", "slurm_variables"]
 
-_FLAG = re.compile(r"(--?)([A-Za-z][\w.-]{0,100})(?:=(.*))?", re.DOTALL)
-_NUMBER = re.compile(r"-(?:\d[\d._]*|\.\d+)(?:e[+-]?\d+)?", re.I)
-_SETTING = re.compile(r"([A-Za-z_][\w.]{0,100})=(.*)", re.DOTALL)
+_FLAG = lazy(r"(--?)([A-Za-z][\w.-]{0,100})(?:=(.*))?", re.DOTALL)
+_NUMBER = lazy(r"-(?:\d[\d._]*|\.\d+)(?:e[+-]?\d+)?", re.I)
+_SETTING = lazy(r"([A-Za-z_][\w.]{0,100})=(.*)", re.DOTALL)
 _LAUNCHERS = frozenset({"torch.distributed.launch", "torch.distributed.run", "deepspeed", "accelerate.commands.launch"})
 _PROGRAMS = frozenset({"litgpt", "llamafactory-cli", "axolotl", "tune", "train_gpt2cu", "train_gpt2fp32cu"})
 _TORCHRUN = frozenset({"torchrun", "torch.distributed.launch", "torch.distributed.run"})
 _MAX_FLAGS = 2_000
 _MAX_SHOWN = 160
-_SBATCH = re.compile(r"^#SBATCH\s{1,8}--?([\w-]{1,40})(?:=|\s{1,8})([^\s#]{1,80})", re.MULTILINE)
-_CARD = re.compile(
+_SBATCH = lazy(r"^#SBATCH\s{1,8}--?([\w-]{1,40})(?:=|\s{1,8})([^\s#]{1,80})", re.MULTILINE)
+_CARD = lazy(
     r"(?:nvidia[-_])?((?:a|v|h|b|gh|gb|p|t|l|rtx|mi)[-_]?\d{1,4}[a-z]{0,2})(?:[-_]?(\d{2,3})g(?:b)?)?(?:[-_][a-z]{2,5})?",
     re.I,
 )

@@ -22,6 +22,7 @@ from .bulk import Layout, feed_blocks, is_large
 from .columns import LIMIT, Thinned
 from .files import InputFile
 from .meaning import Metric
+from .patterns import lazy
 from .privacy import without_names
 from .reading import ECHO, Reading
 from .text import Line
@@ -52,7 +53,7 @@ _MAX_STEP = 2**62
 _REPEATED = 0.3
 """Above this share of records that repeat the step before them, the file repeats itself or holds several processes."""
 
-_RANK = re.compile(
+_RANK = lazy(
     r"^\s*(?:\[default(?P<torchrun>\d{1,5})\](?::|\s)|\[(?P<bracket>\d{1,5})\](?::|\s)"
     r"|\[rank\s?[:=]?\s?(?P<tag>\d{1,5})\](?:\s?[:|]|\s)|rank\s?[:=]?\s?(?P<word>\d{1,5})\]?\s?[:|]"
     r"|(?P<bare>\d{1,4}): (?=\S))",
@@ -61,56 +62,52 @@ _RANK = re.compile(
 _REMARKS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "out_of_memory",
-        re.compile(
+        lazy(
             r"CUDA out of memory|^out of memory\s*$|OutOfMemoryError|HIP out of memory|CUDNN_STATUS_ALLOC_FAILED|RESOURCE_EXHAUSTED"
         ),
     ),
-    ("traceback", re.compile(r"Traceback \(most recent call last\)")),
-    ("interrupted", re.compile(r"^\s*KeyboardInterrupt")),
+    ("traceback", lazy(r"Traceback \(most recent call last\)")),
+    ("interrupted", lazy(r"^\s*KeyboardInterrupt")),
     (
         "killed",
-        re.compile(
-            r"^(?:Killed|.*SIGKILL.*|.*SIGTERM.*|.*[Ss]ignal 15.*|.*Terminated|slurmstepd: error: .*CANCELLED.*)\s*$"
-        ),
+        lazy(r"^(?:Killed|.*SIGKILL.*|.*SIGTERM.*|.*[Ss]ignal 15.*|.*Terminated|slurmstepd: error: .*CANCELLED.*)\s*$"),
     ),
     (
         "checkpoint",
-        re.compile(
-            r"[Ss]aving (?:model )?checkpoint|successfully saved checkpoint|[Cc]heckpoint saved|[Ss]aved checkpoint"
-        ),
+        lazy(r"[Ss]aving (?:model )?checkpoint|successfully saved checkpoint|[Cc]heckpoint saved|[Ss]aved checkpoint"),
     ),
     (
         "resumed",
-        re.compile(
+        lazy(
             r"Resuming training from |[Rr]esuming from (?:the )?checkpoint|successfully loaded checkpoint|[Ll]oading (?:the )?checkpoint (?:from|at step)"
         ),
     ),
     (
         "output_shortened",
-        re.compile(r"^Streaming output truncated to the last \d|^Output exceeds the \S{0,30} ?size limit"),
+        lazy(r"^Streaming output truncated to the last \d|^Output exceeds the \S{0,30} ?size limit"),
     ),
-    ("sm_gate", re.compile(r"[Nn]ot enough (?:SMs|cuda cores) to use max_autotune")),
+    ("sm_gate", lazy(r"[Nn]ot enough (?:SMs|cuda cores) to use max_autotune")),
 )
-_QUICK = re.compile(
+_QUICK = lazy(
     r"emory|MEM|ALLOC|RESOURCE|Trace|Keyb|[Kk]ill|KILL|TERM|ignal 15|Termin|CANCEL|heckpoint|Resum|resum|ot enough|ncated to|ceeds the"
 )
 _DEATHS = frozenset({"out_of_memory", "traceback", "interrupted", "killed"})
-_CODE = re.compile(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w+|    return\b|if __name__ ==)")
-_STATEMENT = re.compile(
+_CODE = lazy(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w+|    return\b|if __name__ ==)")
+_STATEMENT = lazy(
     r"^\s*(?:#|print0?\(|raise\b|except\b|try:|if\b.*:|elif\b|else:|assert\b|log(?:ger|ging)?\.|warnings\.|return\b|with\b.*:|for\b.*:"
     r"|while\b.*:|def\b|class\b|[A-Za-z_][\w.]* = |[rf]{0,2}[\"'])"
 )
 """A line of a program: what it says happened has not."""
-_PROMPT = re.compile(r"^(?:\([\w.-]{1,40}\) ?)?\[?[\w.-]{1,40}@[\w.-]{1,60}(?::| )[^\s$#%]{0,200}\]?[$#%] ?")
-_KEYS = re.compile(
+_PROMPT = lazy(r"^(?:\([\w.-]{1,40}\) ?)?\[?[\w.-]{1,40}@[\w.-]{1,60}(?::| )[^\s$#%]{0,200}\]?[$#%] ?")
+_KEYS = lazy(
     r"\^\[(?:\[(?:\d{1,2}(?:;\d)?)?[A-HZ~]|O[A-HPQRS])|(?:^|(?<=\s))\^[A-Z\\]|(?<![A-Za-z)\]}_])\^[A-Z\\](?![A-Za-z])|\^C(?=\s*$)"
 )
 """Keys that a terminal echoed as text: ``^[[A`` for an arrow, ``^C``."""
-_STOPPED = re.compile(r"(?:^|\s)\^C")
+_STOPPED = lazy(r"(?:^|\s)\^C")
 _MANY_CODE_LINES = 20
 
 
-_CARD = re.compile(r"^\|\s{1,6}\d{1,3}\s{2}(\S[\w ./-]{2,40}?)(?:\.\.\.)?\s{2,20}(?:On|Off|N/A)\s{1,4}\|")
+_CARD = lazy(r"^\|\s{1,6}\d{1,3}\s{2}(\S[\w ./-]{2,40}?)(?:\.\.\.)?\s{2,20}(?:On|Off|N/A)\s{1,4}\|")
 
 
 def card_in(text: str) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from ..run import Known, Problem, Quantity, Source, Unknown, known, value_of
+from .patterns import lazy
 from .vocabulary import checked
 
 __all__ = [
@@ -28,13 +29,13 @@ __all__ = [
     "whole",
 ]
 
-ITERATION = re.compile(r"\biteration\s{1,12}(\d{1,12})/\s{0,12}(\d{1,12})\s{0,4}\|")
+ITERATION = lazy(r"\biteration\s{1,12}(\d{1,12})/\s{0,12}(\d{1,12})\s{0,4}\|")
 """The head of a record: the iteration, and how many are planned."""
-VALIDATION = re.compile(
+VALIDATION = lazy(
     r"\b(validation|valid|test)\s(?:loss|results)\sat\s(?:iteration\s(\d{1,12})|the end of training)([^|]{0,200})\|(.*)"
 )
 """The head of an evaluation: its kind, its iteration (absent: at the end), on what, and its fields."""
-_FIELD = re.compile(
+_FIELD = lazy(
     r"\s{0,8}(?:\[[^\]]{0,40}\]\s{0,4})?([A-Za-z][\w ()/.%-]{0,60}?)\s?:\s{0,24}"
     r"([-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|nan|inf))\s?(\S{0,24}).{0,60}"
 )

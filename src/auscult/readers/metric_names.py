@@ -28,6 +28,7 @@ from .meaning import (
     VAL_LOSS,
     Metric,
 )
+from .patterns import lazy
 
 __all__ = ["EPOCH", "MAX_NAME", "STEP_NAMES", "Meant", "is_step", "meant", "unique", "words"]
 
@@ -98,7 +99,7 @@ _ONE_STEP = frozenset({"step", "batch", "iter", "minibatch"})
 _ESTIMATE = frozenset({"estimate", "estimated"})
 _OPTIMISER = frozenset({"train", "training", "optim", "optimizer", "opt", "adamw", "adam", "muon", "group", "pg1", "0"})
 _NORM_WORDS = frozenset({"total", "global", "l2", "raw", "optim", "optimizer", "train", "training", "grads", "preclip"})
-_PER_SECOND = re.compile(
+_PER_SECOND = lazy(
     r"(?:^|_)(?:tok(?:en)?s?_(?:per_)?s(?:ec(?:s|ond|onds)?)?|tps|wps|tok(?:en)?s?_per_sec(?:ond)?)(?:$|_)"
 )
 _SEEN = frozenset(
@@ -134,7 +135,7 @@ _PER_STEP = frozenset(
         "tokens_per_update",
     }
 )
-_STEP_TIME = re.compile(
+_STEP_TIME = lazy(
     r"^(?:train_|training_|perf_|throughput_)?"
     r"(?:step_time|iter_time|iteration_time|time_per_(?:step|iter|iteration|batch)|(?:sec|secs|seconds|s|ms)_per_"
     r"(?:step|iter|iteration|batch|it)|step_duration|batch_time|dt|step|iter|elapsed_time_per_iteration)"

@@ -11,6 +11,7 @@ import reprlib
 from typing import Any
 
 from ..run import Known, Problem, Quantity, Source, Unknown, known
+from .patterns import lazy
 from .reading import Settings
 
 __all__ = [
@@ -101,7 +102,7 @@ _PRETRAINED = {
     "gpt2-large": (36, 20, 1280),
     "gpt2-xl": (48, 25, 1600),
 }
-_KEY_LINE = re.compile(
+_KEY_LINE = lazy(
     r"^(?:n_layer|n_head|n_embd|block_size|batch_size|gradient_accumulation_steps|max_iters|learning_rate|lr_decay_iters"
     r"|warmup_iters|min_lr|eval_interval|eval_iters|dropout|wandb_run_name|out_dir|dataset|init_from)\s*=",
     re.M,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from ..errors import NotText
+from .patterns import lazy
 from .text import MAX_LINE_CHARS, Line, clean, encoding_of
 
 __all__ = ["notebook_lines"]
@@ -24,18 +25,18 @@ __all__ = ["notebook_lines"]
 _CHUNK_BYTES = 1 << 18
 _MAX_DEPTH = 200
 _MAX_KEY_CHARS = 200
-_SPACE = re.compile(r"[\s:,]*")
-_LITERAL = re.compile(r"[^\s,:\[\]{}\"]+")
-_INSIDE = re.compile(r"(?:[^\"\\]++|\\u[0-9a-fA-F]{4}|\\[^u])*+", re.DOTALL)
+_SPACE = lazy(r"[\s:,]*")
+_LITERAL = lazy(r"[^\s,:\[\]{}\"]+")
+_INSIDE = lazy(r"(?:[^\"\\]++|\\u[0-9a-fA-F]{4}|\\[^u])*+", re.DOTALL)
 """Whole characters of a string; possessive, so that a string of megabytes is walked once."""
-_ESCAPE = re.compile(r'(\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))|\\')
+_ESCAPE = lazy(r'(\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))|\\')
 """A good escape, or a backslash that is none."""
 _DECODE = json.JSONDecoder(strict=False).decode
-_TOKEN = re.compile(r"<(/?)(table|tr|td|th)\b[^<>]{0,1000}>|([^<]+)|<", re.IGNORECASE)
-_BAR = re.compile(r"\[ {0,8}\d{1,12}/\d{1,12} [^\[\]\n|]{1,60}, Epoch [\d.]{1,12}/\d{1,12}\]")
+_TOKEN = lazy(r"<(/?)(table|tr|td|th)\b[^<>]{0,1000}>|([^<]+)|<", re.IGNORECASE)
+_BAR = lazy(r"\[ {0,8}\d{1,12}/\d{1,12} [^\[\]\n|]{1,60}, Epoch [\d.]{1,12}/\d{1,12}\]")
 """``[ 500/1000 09:10 < 09:12, 0.91 it/s, Epoch 0.50/1]``, which stands above the table."""
 _MAX_CELLS, _MAX_CELL_CHARS, _MAX_TAG_CHARS = 200, 80, 2000
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = lazy("[\ud800-\udfff]")
 
 
 @dataclass

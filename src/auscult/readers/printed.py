@@ -6,11 +6,11 @@ alone; nothing is evaluated, unknown objects are passed over, and what is cut of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from ..run import Known, Source
+from .patterns import lazy
 
 __all__ = ["depth_of", "read_printed"]
 
@@ -18,7 +18,7 @@ _MAX_VALUES = 2_000
 _MAX_DEPTH = 20
 _MAX_LIST = 1_000
 _MAX_TEXT = 300
-_TOKEN = re.compile(
+_TOKEN = lazy(
     r"""(?P<string>'(?:[^'\\\n]|\\.){0,4000}+'|"(?:[^"\\\n]|\\.){0,4000}+")"""
     r"|(?P<open>(?:[A-Za-z_][\w.]{0,100})?[({\[])|(?P<close>[)}\]])|(?P<object><[^<>\n]{0,300}>)"
     r"|(?P<keyword>[A-Za-z_]\w{0,100})=(?!=)|(?P<field>[A-Za-z_]\w{0,100}):(?=\s)"
@@ -26,7 +26,7 @@ _TOKEN = re.compile(
     r"|(?P<word>[A-Za-z_]\w{0,100})|(?P<colon>:)|(?P<line>\n)"
 )
 _WORDS = {"None": None, "True": True, "False": False, "nan": float("nan"), "inf": float("inf")}
-_MARKS = re.compile(r"""'(?:[^'\\\n]|\\.){0,4000}+'|"(?:[^"\\\n]|\\.){0,4000}+"|[({\[]|[)}\]]""")
+_MARKS = lazy(r"""'(?:[^'\\\n]|\\.){0,4000}+'|"(?:[^"\\\n]|\\.){0,4000}+"|[({\[]|[)}\]]""")
 
 
 def depth_of(text: str, depth: int = 0) -> int:

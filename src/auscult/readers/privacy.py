@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from dataclasses import replace
 from typing import Any
 
 from ..run import Comment, ConfigText
+from .patterns import lazy
 from .reading import Reading
 
 __all__ = ["nameless", "without_names"]
 
-_SECRETS = re.compile(
+_SECRETS = lazy(
     r"(?P<mail>[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5})|(?P<login>\b[\w.-]{1,40}@[A-Za-z][\w.-]{1,62}(?=:|\s|$))"
     r"|(?P<home>(?:/home|/Users|[A-Za-z]:\\\\?Users)[/\\]{1,2}[^/\\\s'\":,]{1,64})"
 )

@@ -7,34 +7,34 @@ where the terminal was none; ``1234it [10:00, 2.05it/s]`` where the total is not
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from .log import FLOAT
 from .meaning import Metric
+from .patterns import lazy
 from .text import Line
 
 __all__ = ["Bar", "LastDraw", "bars_in", "values_in"]
 
 _CLOCK = r"\d{1,6}(?::\d{2}){1,2}"
 _COUNT = r"\d[\d.,]{0,16}"
-_BAR = re.compile(
+_BAR = lazy(
     rf"(?<!\d)\d{{1,3}}%\|[^|\n]{{0,400}}\|\s{{0,16}}({_COUNT})([kMGT]?)/({_COUNT})([kMGT]?)"
     rf" \[({_CLOCK})<(?:{_CLOCK}|\?),\s{{0,16}}([^,\]\[]{{1,30}})([^\]\[]{{0,800}})\]"
 )
-_OPEN = re.compile(
+_OPEN = lazy(
     rf"(?<![\d.,])({_COUNT})([kMGT]?)(?:it|batch|step)s? \[({_CLOCK}),\s{{0,16}}([^,\]\[]{{1,30}})([^\]\[]{{0,800}})\]"
 )
-_LOGGED = re.compile(
+_LOGGED = lazy(
     rf"Progress on: ?(.{{0,80}}?) ?({_COUNT})([kMGT]?)(?:it)?/({_COUNT}|\?|-)([kMGT]?)(?:it)? rate:(\S{{1,30}})"
     rf"(?:.{{0,80}}?elapsed:({_CLOCK}|[\d.]{{1,16}}))?(?:.{{0,20}}?postfix:(.{{0,800}}))?"
 )
-_VALUE = re.compile(
+_VALUE = lazy(
     rf"(?<![\w.])'?([A-Za-z][\w./ -]{{0,40}}?)'?\s?[=:]\s{{0,12}}'?({FLOAT})(%|[A-Za-z/]{{0,12}})(?=['\s,;|\]}})]|$)"
 )
-_RATE = re.compile(r"(\d[\d.]{0,15})([kMGT]?)(?:([A-Za-z]{1,16})/s|s/([A-Za-z]{1,16}))")
+_RATE = lazy(r"(\d[\d.]{0,15})([kMGT]?)(?:([A-Za-z]{1,16})/s|s/([A-Za-z]{1,16}))")
 _SCALE = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _MAX_DESCRIPTION = 200
 _MAX_COUNT = 10**10

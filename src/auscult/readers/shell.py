@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
+from .patterns import lazy
+
 __all__ = ["Command", "Script", "Word", "open_reason", "read_script"]
 
 MAX_CHARS = 512 * 1024
@@ -26,9 +28,9 @@ _OPEN, _CLOSE = "\ue000", "\ue001"
 """Around the name of what is left open; private characters, which are taken out of the text first."""
 _BRANCHES, _OUTPUT = "\ue002", "\ue003"
 _MAX_PIECES = 4_000
-_NAME = re.compile(r"[A-Za-z_]\w{0,80}")
-_ASSIGNED = re.compile(r"([A-Za-z_]\w{0,80})(\+?=)")
-_LEFT_OPEN = re.compile(f"{_OPEN}([^{_OPEN}{_CLOSE}]{{0,100}}){_CLOSE}")
+_NAME = lazy(r"[A-Za-z_]\w{0,80}")
+_ASSIGNED = lazy(r"([A-Za-z_]\w{0,80})(\+?=)")
+_LEFT_OPEN = lazy(f"{_OPEN}([^{_OPEN}{_CLOSE}]{{0,100}}){_CLOSE}")
 _BEGINS = frozenset({"if", "for", "while", "until", "case", "select"})
 _ENDS = frozenset({"fi", "done", "esac"})
 _SKIPPED = frozenset({"then", "else", "do", "elif", "time", "{", "}", "!", "in", *_BEGINS, *_ENDS})

@@ -23,6 +23,7 @@ from .files import InputFile
 from .log import LogParser
 from .meaning import TRAIN_LOSS_EVAL, Metric
 from .metric_names import MAX_NAME, TOKENS, TOKENS_PER_STEP, Meant, is_step, meant, unique, words
+from .patterns import lazy
 from .reading import FILE, Reading
 from .text import Line
 
@@ -72,10 +73,8 @@ _TRAIN = frozenset({"train", "training", "tr", "step", "log"})
 _VAL = frozenset({"val", "valid", "validation", "eval", "evaluation", "dev"})
 _EMPTY = frozenset({"", "-", "--", "none", "null", "n/a", "na", "n.a.", "undefined"})
 _NAN = frozenset({"nan", "#num!", "1.#qnan", "-nan", "nan(ind)"})
-_THOUSANDS = re.compile(r"^[-+]?\d{1,3}(?:[,\u202f\u00a0' ]\d{3})+(?:\.\d*)?(?:[eE][-+]?\d+)?$")
-_FRENCH = re.compile(
-    r"^[-+]?\d{1,3}(?:[.\u202f\u00a0' ]\d{3})*(?:,\d*)?(?:[eE][-+]?\d+)?$|^[-+]?\d*,\d+(?:[eE][-+]?\d+)?$"
-)
+_THOUSANDS = lazy(r"^[-+]?\d{1,3}(?:[,\u202f\u00a0' ]\d{3})+(?:\.\d*)?(?:[eE][-+]?\d+)?$")
+_FRENCH = lazy(r"^[-+]?\d{1,3}(?:[.\u202f\u00a0' ]\d{3})*(?:,\d*)?(?:[eE][-+]?\d+)?$|^[-+]?\d*,\d+(?:[eE][-+]?\d+)?$")
 _MAX_CELL = 100
 
 

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from .patterns import lazy
+
 __all__ = ["Census", "Tensor", "census", "is_adapter", "layers_of", "tied_by_name"]
 
-_LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?|resblocks)\.(\d{1,4})\.")
-_EMBEDDING = re.compile(
+_LAYER = lazy(r"(?:^|\.)(?:layers?|h|blocks?|resblocks)\.(\d{1,4})\.")
+_EMBEDDING = lazy(
     r"(?:^|\.)(?:embed_tokens|wte|tok_embeddings|word_embeddings|embed_in|token_embedding(?:s|_table)?|tokens_embed|shared|embed)"
     r"\.weight$"
 )
-_POSITION = re.compile(
-    r"(?:^|\.)(?:wpe|embed_positions|position_embeddings?|position_embedding_table|pos_embed)\.weight$"
-)
-_HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out|output|unembed|lm_head\.decoder|head|predictions\.decoder)\.weight$")
-_INNER = re.compile(
+_POSITION = lazy(r"(?:^|\.)(?:wpe|embed_positions|position_embeddings?|position_embedding_table|pos_embed)\.weight$")
+_HEAD = lazy(r"(?:^|\.)(?:lm_head|embed_out|output|unembed|lm_head\.decoder|head|predictions\.decoder)\.weight$")
+_INNER = lazy(
     r"\.(?:up_proj|gate_proj|gate_up_proj|c_fc|fc1|fc_in|dense_h_to_4h|w1|w3|intermediate\.dense|linear_fc1|fc_1)\.weight$"
 )
-_EXPERT = re.compile(r"\.(?:experts?|local_experts|shared_experts?)\.")
-_BUFFER = re.compile(
+_EXPERT = lazy(r"\.(?:experts?|local_experts|shared_experts?)\.")
+_BUFFER = lazy(
     r"(?:\.attn\.bias|\.attention\.bias|\.attn\.masked_bias|\.attention\.masked_bias|rotary_emb\.inv_freq|\.inv_freq|position_ids"
     r"|num_batches_tracked|running_mean|running_var|\.rotary_emb\.\w{1,40}|\.causal_mask)$"
 )
-_ADAPTER = re.compile(
-    r"\.lora_[AB]\.|\.lora_(?:embedding|magnitude)|\.ia3_|prompt_embeddings|\.adapters?\.|\.base_layer\."
-)
-_QUANTISED = re.compile(
+_ADAPTER = lazy(r"\.lora_[AB]\.|\.lora_(?:embedding|magnitude)|\.ia3_|prompt_embeddings|\.adapters?\.|\.base_layer\.")
+_QUANTISED = lazy(
     r"\.(?:absmax|quant_map|quant_state|qweight|qzeros|scales|SCB|weight_format|weight_scale|weight_packed)"
 )
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16", "C64"})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from ..errors import NotText
+from .patterns import lazy
 
 __all__ = ["MAX_LINE_CHARS", "Line", "clean", "decode", "encoding_of", "lines_of", "looks_binary", "pieces"]
 
@@ -19,8 +19,8 @@ _MAX_CONTROL_SHARE = 0.10
 _MAX_BINARY_SHARE = 0.20
 """Control characters and bytes that are not UTF-8: some 5 % in French Latin-1, half in compressed data."""
 
-_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_ESCAPE = lazy(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+_CONTROL = lazy(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _TEXT_BYTES = bytes({7, 8, 9, 10, 12, 13, 27} | set(range(0x20, 0x100)))
 
 

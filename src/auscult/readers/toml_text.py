@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from ..errors import BadConfig
 from ..run import Known, Source
+from .patterns import lazy
 
 __all__ = ["read_toml"]
 
@@ -20,9 +20,9 @@ _MAX_VALUES = 100_000
 _MAX_PATH = 500
 """Longer dotted paths are left out: no setting has one, and each value under a long name would hold it again."""
 _MAX_SHOWN = 160
-_HEADER = re.compile(r"^\s{0,40}\[\s{0,8}([^\[\]\n]{1,200}?)\s{0,8}\]")
-_KEY = re.compile(r"^\s{0,40}([\w\"'.\- ]{1,200}?)\s{0,40}=")
-_AT_LINE = re.compile(r"\(at line (\d{1,9}), column \d{1,9}\)")
+_HEADER = lazy(r"^\s{0,40}\[\s{0,8}([^\[\]\n]{1,200}?)\s{0,8}\]")
+_KEY = lazy(r"^\s{0,40}([\w\"'.\- ]{1,200}?)\s{0,40}=")
+_AT_LINE = lazy(r"\(at line (\d{1,9}), column \d{1,9}\)")
 
 
 def read_toml(text: str, file: str) -> dict[str, Known[Any]]:

@@ -22,6 +22,7 @@ from .files import InputFile
 from .hf_models import is_model_config
 from .loose_settings import base_name, settings_of
 from .nanogpt_keys import FOUND_VOCAB, SANE, VOCABULARY, checked_key
+from .patterns import lazy
 from .privacy import without_names
 from .reading import Reading
 
@@ -38,8 +39,8 @@ __all__ = [
     "true_name",
 ]
 
-_RUN_FOLDER = re.compile(r"(?:offline-|dry)?run-\d{8}_\d{6}-([\w.-]{1,128})")
-_RUN_FILE = re.compile(r"run-([\w.-]{1,128})\.wandb(?:\.gz|\.zst)?")
+_RUN_FOLDER = lazy(r"(?:offline-|dry)?run-\d{8}_\d{6}-([\w.-]{1,128})")
+_RUN_FILE = lazy(r"run-([\w.-]{1,128})\.wandb(?:\.gz|\.zst)?")
 _INSIDE = frozenset({"files", "logs"})
 _MAX_LOOKED_AT = 1_000
 _MAX_TEXT = 160
@@ -61,13 +62,13 @@ _OWN = frozenset(
 _MANY_OWN = 4
 _STOCK = frozenset({"always_save_checkpoint", "wandb_log", "eval_only", "out_dir", "wandb_project", "backend"})
 _WORDS = frozenset({"device"})
-_WORD = re.compile(r"[\w.:-]{1,40}")
-_NAME = re.compile(r"[\w./ -]{1,100}")
+_WORD = lazy(r"[\w.:-]{1,40}")
+_NAME = lazy(r"[\w./ -]{1,100}")
 _HF_OWN = "per_device_train_batch_size"
 _GENERATION = frozenset({"num_beams", "min_length", "early_stopping", "do_sample"})
 """Arguments of text generation that older model configs hold; their ``max_length`` is no length of training sequences."""
 _PAIRS = frozenset({"betas", "adam_betas", "adamw_betas"})
-_CARD = re.compile(r"[\w ()/.+-]{2,80}")
+_CARD = lazy(r"[\w ()/.+-]{2,80}")
 
 
 # ---- the layout

@@ -7,7 +7,6 @@ The values are handed on under the trainer's names, so that they join its ``trai
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -17,6 +16,7 @@ from ...run import Known, Quantity, Source, Unknown, known
 from ..config_sheet import Sheet, default, read_values, top_level_keys
 from ..files import InputFile
 from ..hf_keys import VOCABULARY, arguments_noted, public_name
+from ..patterns import lazy
 from ..reading import FILE, Dialect, Reading
 
 __all__ = ["DIALECT"]
@@ -93,7 +93,7 @@ _NOTED = (
     "context_parallel_size",
     "sequence_parallel_degree",
 )
-_FAMILY = re.compile(r"^([A-Za-z0-9]{1,30}?)(?:ForCausalLM|LMHeadModel|ForConditionalGeneration)$")
+_FAMILY = lazy(r"^([A-Za-z0-9]{1,30}?)(?:ForCausalLM|LMHeadModel|ForConditionalGeneration)$")
 _FAMILIES = {
     "llama": "llama",
     "mistral": "mistral",

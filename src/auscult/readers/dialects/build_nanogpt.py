@@ -18,30 +18,31 @@ from ...run import Known, Quantity, Source, Unknown
 from ..files import InputFile
 from ..log import FLOAT, LogParser, number, read_log
 from ..meaning import GRAD_NORM, LEARNING_RATE, STEP_TIME_S, TOKENS_PER_S, TRAIN_LOSS, VAL_LOSS, Metric
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..text import Line
 
 __all__ = ["DIALECT", "BuildNanoGPTLog"]
 
-_STEP = re.compile(rf"^\s*step\s+(\d{{1,15}})\s?[|,] ?(?:train )?loss: ({FLOAT})(?=\s|[,|]|$)")
-_FIELD = re.compile(rf"(?:^|[|,])\s*(lr|norm|dt|tok/sec|tokens/sec):? ({FLOAT})(ms|s)?(?=\s|[,|]|$)")
-_FILE_LINE = re.compile(rf"^(\d{{1,15}}) (train|val|hella) ({FLOAT})$")
-_VALIDATION = re.compile(rf"^\s*validation loss: ({FLOAT})\s*$")
-_HELLASWAG = re.compile(rf"^\s*HellaSwag accuracy: \d{{1,12}}/\d{{1,12}}=({FLOAT})\s*$")
-_DECAYED = re.compile(r"num (non-)?decayed parameter tensors: \d{1,9}, with (\d[\d,]{0,24}) parameters")
-_TOTAL = re.compile(r"^\s*Total [Pp]arameters: (\d[\d,]{0,24})\s*$")
-_LOADED = re.compile(r"^\s*loaded (\d[\d,]{0,24}) tokens\s*$")
-_EPOCH = re.compile(r"^\s*1 epoch = (\d[\d,]{0,24}) batches\s*$")
-_BATCH = re.compile(r"total desired batch size: (\d[\d,]{0,24})\s*$")
-_ACCUMULATION = re.compile(r"=> calculated gradient accumulation steps: (\d{1,9})\s*$")
-_DEVICE = re.compile(r"^\s*using device: (\w{1,12})(?::\d{1,4})?\s*$")
-_FUSED = re.compile(r"^\s*using fused AdamW: (?:True|False)\s*$")
-_PRETRAINED = re.compile(r"^\s*loading weights from pretrained gpt: ([\w-]{1,40})\s*$")
-_SHARDS = re.compile(r"^\s*found (\d{1,9}) shards for split (train|val)\s*$")
-_BLOCKS = re.compile(r"^\s*\(0-(\d{1,4})\): \d{1,5} x Block\(")
-_EMBEDDING = re.compile(r"^\s*\((wte|wpe)\): Embedding\((\d{1,9}), (\d{1,9})\)")
-_LINEAR = re.compile(r"^\s*\(c_fc\): Linear\(in_features=(\d{1,9}), out_features=(\d{1,9}), bias=(True|False)\)")
-_QUICK = re.compile(
+_STEP = lazy(rf"^\s*step\s+(\d{{1,15}})\s?[|,] ?(?:train )?loss: ({FLOAT})(?=\s|[,|]|$)")
+_FIELD = lazy(rf"(?:^|[|,])\s*(lr|norm|dt|tok/sec|tokens/sec):? ({FLOAT})(ms|s)?(?=\s|[,|]|$)")
+_FILE_LINE = lazy(rf"^(\d{{1,15}}) (train|val|hella) ({FLOAT})$")
+_VALIDATION = lazy(rf"^\s*validation loss: ({FLOAT})\s*$")
+_HELLASWAG = lazy(rf"^\s*HellaSwag accuracy: \d{{1,12}}/\d{{1,12}}=({FLOAT})\s*$")
+_DECAYED = lazy(r"num (non-)?decayed parameter tensors: \d{1,9}, with (\d[\d,]{0,24}) parameters")
+_TOTAL = lazy(r"^\s*Total [Pp]arameters: (\d[\d,]{0,24})\s*$")
+_LOADED = lazy(r"^\s*loaded (\d[\d,]{0,24}) tokens\s*$")
+_EPOCH = lazy(r"^\s*1 epoch = (\d[\d,]{0,24}) batches\s*$")
+_BATCH = lazy(r"total desired batch size: (\d[\d,]{0,24})\s*$")
+_ACCUMULATION = lazy(r"=> calculated gradient accumulation steps: (\d{1,9})\s*$")
+_DEVICE = lazy(r"^\s*using device: (\w{1,12})(?::\d{1,4})?\s*$")
+_FUSED = lazy(r"^\s*using fused AdamW: (?:True|False)\s*$")
+_PRETRAINED = lazy(r"^\s*loading weights from pretrained gpt: ([\w-]{1,40})\s*$")
+_SHARDS = lazy(r"^\s*found (\d{1,9}) shards for split (train|val)\s*$")
+_BLOCKS = lazy(r"^\s*\(0-(\d{1,4})\): \d{1,5} x Block\(")
+_EMBEDDING = lazy(r"^\s*\((wte|wpe)\): Embedding\((\d{1,9}), (\d{1,9})\)")
+_LINEAR = lazy(r"^\s*\(c_fc\): Linear\(in_features=(\d{1,9}), out_features=(\d{1,9}), bias=(True|False)\)")
+_QUICK = lazy(
     r"^\s*step |loss: |HellaSwag|^\d{1,15} [tvh]|param|loaded|epoch =|desired|calculated|using |shards|^\s*\("
 )
 _CUT = 4
@@ -262,8 +263,8 @@ def _is_whole(text: str) -> bool:
     return len(text.partition(".")[2]) >= _CUT or text.lower().lstrip("+-") in ("nan", "inf")
 
 
-_LINE = re.compile(rf"^[ \t]*step\s+\d{{1,15}} ?[|,] ?loss: (?:{FLOAT})(?:[ ,|].{{0,300}})?$", re.MULTILINE)
-_FILE_LINES = re.compile(rf"^\d{{1,15}} (?:train|val|hella) (?:{FLOAT})$", re.MULTILINE)
+_LINE = lazy(rf"^[ \t]*step\s+\d{{1,15}} ?[|,] ?loss: (?:{FLOAT})(?:[ ,|].{{0,300}})?$", re.MULTILINE)
+_FILE_LINES = lazy(rf"^\d{{1,15}} (?:train|val|hella) (?:{FLOAT})$", re.MULTILINE)
 
 
 def _sniff(file: InputFile) -> float:

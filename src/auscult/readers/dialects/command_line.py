@@ -22,6 +22,7 @@ from ..launch import Launch, launch_of, slurm_variables
 from ..loose_settings import base_name, settings_of
 from ..nanogpt_keys import SANE, checked_key
 from ..nanogpt_keys import VOCABULARY as NANOGPT
+from ..patterns import lazy
 from ..reading import FILE, Dialect, Reading
 from ..shell import Command, read_script
 from ..vocabulary import checked
@@ -34,29 +35,29 @@ OVERRIDES = FILE + 1
 """A command line is read after the config that it names, and overrides it."""
 _SCRIPTS = frozenset({".sh", ".bash", ".slurm", ".sbatch", ".sb", ".job", ".lsf", ".pbs"})
 _TEXTS = frozenset({".txt", ".cmd", ".bat", ".ps1", ".command", ""})
-_NAMED = re.compile(r"(?:^|[_.-])(?:cmd|command|commands|run|launch|train)(?:[_.-]|$)", re.I)
+_NAMED = lazy(r"(?:^|[_.-])(?:cmd|command|commands|run|launch|train)(?:[_.-]|$)", re.I)
 _STARTS = (
     r"(?:(?:[A-Z][A-Z0-9_]{1,40}=\S{0,200}\s{1,4}){0,10}(?:nohup\s|sudo\s|exec\s|time\s|uv\srun\s|srun\s[^\n]{0,300}?|mpirun\s[^\n]{0,300}?)?"
     r"(?:python3?(?:\.\d{1,2})?|torchrun|accelerate\slaunch|deepspeed|litgpt|llamafactory-cli|composer|\.?/?\S{0,80}/bin/python3?)\s)"
 )
-_COMMAND = re.compile(_STARTS)
-_PROMPT = re.compile(
+_COMMAND = lazy(_STARTS)
+_PROMPT = lazy(
     r"^\s{0,8}(?:\+{1,3} |[$#>%!] ?|>>> |PS [^>\n]{0,200}> ?|[A-Za-z]:\\[^>\n]{0,200}>|(?:\([\w.-]{1,40}\) ?)?[\w.-]{1,40}@[^$#\n]{1,200}[$#] )"
 )
-_WINDOWS = re.compile(r"^\s{0,8}(?:PS )?[A-Za-z]:\\[^>\n]{0,200}>")
-_TRAINING_FLAG = re.compile(
+_WINDOWS = lazy(r"^\s{0,8}(?:PS )?[A-Za-z]:\\[^>\n]{0,200}>")
+_TRAINING_FLAG = lazy(
     r"--(?:per_device_train_batch_size|per_gpu_train_batch_size|learning[_-]rate|num_train_epochs|batch[_-]size|micro[_-]batch[_-]size"
     r"|device[_-]batch[_-]size|max[_-](?:iters|steps)|num[_-](?:iterations|epochs|steps)|train[._-](?:steps|iters|max_\w{1,20}|\w{1,8}_batch_size)|n[_-](?:layer|embd|head)|block[_-]size"
     r"|gradient_accumulation_steps|lr|warmup[_-](?:steps|ratio|iters)|weight[_-]decay|training\.\w{1,40}|optimizer\.\w{1,40}|model_name_or_path|epochs|depth|seq[_-]len(?:gth)?)(?=[=\s\\]|$)",
     re.MULTILINE,
 )
-_PROGRAMS = re.compile(r"\b(?:python3?|torchrun|accelerate|deepspeed|litgpt|llamafactory-cli|composer|srun|mpirun)\b")
-_OTHER = re.compile(
+_PROGRAMS = lazy(r"\b(?:python3?|torchrun|accelerate|deepspeed|litgpt|llamafactory-cli|composer|srun|mpirun)\b")
+_OTHER = lazy(
     r"^train_gpt2|eval|infer|generat|preproc|convert|download|export|tokeniz|benchmark|(?:^|[_.-])(?:test|plot|serve|prepare)(?:[_.-]|$)",
     re.I,
 )
 """Programs that train nothing, and llm.c's, whose commands have a reader of their own."""
-_CACHED = re.compile(r"models--([\w.-]{1,96}?)--([\w.-]{1,96})")
+_CACHED = lazy(r"models--([\w.-]{1,96}?)--([\w.-]{1,96})")
 _MAX_BYTES = 128 * 1024
 _HEAD_LINES = 200
 _FEW_FLAGS = 2

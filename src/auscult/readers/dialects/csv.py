@@ -12,6 +12,7 @@ from typing import Any
 from ...errors import NotText
 from ...run import Problem, Source
 from ..files import InputFile
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..table import Layout, Table, Tables, layout_of, number_of, partner_id
 
@@ -27,8 +28,8 @@ _BLOCK_ROWS = 16_384
 _TAIL_ROWS = 400
 _SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".dat", ".log", ""})
 _SURE_SUFFIXES = frozenset({".csv", ".tsv", ".tab"})
-_COMMA_DECIMAL = re.compile(r"^\s*[-+]?\d{1,15},\d+(?:[eE][-+]?\d+)?\s*$")
-_POINT_DECIMAL = re.compile(r"\d\.\d")
+_COMMA_DECIMAL = lazy(r"^\s*[-+]?\d{1,15},\d+(?:[eE][-+]?\d+)?\s*$")
+_POINT_DECIMAL = lazy(r"\d\.\d")
 
 
 @dataclass(frozen=True)

@@ -18,27 +18,28 @@ from ..files import InputFile
 from ..log import FLOAT, LogParser, read_log
 from ..meaning import Metric
 from ..metric_names import is_step, meant, words
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..text import Line
 
 __all__ = ["DIALECT", "GenericLog"]
 
-_PAIR = re.compile(
+_PAIR = lazy(
     r"(?<![\w./@])(?P<key>[A-Za-z_][\w./@]{0,40}+(?:[ -][A-Za-z][\w./@]{0,30}+){0,3}?)[\"']?"
     r"(?P<sep> {0,8}+[:=] {0,8}+| {1,8}+[(\[#]?| {0,8}+[:=]? {0,4}+\[)"
     rf"[\"'\[(]?(?P<value>{FLOAT})[\"']?(?:/(?P<of>\d{{1,15}}))?\]?"
     r"(?P<unit>\s?(?:%|ms|s|sec|secs|seconds)(?![\w/]))?(?=[\s,;|)\]}>\"'/]|:(?:\s|$)|$)"
 )
-_COUNT_FIRST = re.compile(
+_COUNT_FIRST = lazy(
     r"^\s*\[(?P<bare>\d{1,15})(?: ?/ ?(?P<of>\d{1,15}))?\](?=[:\s])"
     r"|(?<![\w./])(?P<done>\d{1,15}) {0,3}/ {0,3}(?P<all>\d{1,15}) (?:batches|steps|iters|iterations|it)\b"
 )
 """A counter that stands before its name, or without one: ``[100/5000]``, ``200/ 2983 batches``."""
-_TENSOR = re.compile(rf"\btensor\(({FLOAT})(?:, [^()]{{0,80}})?\)")
-_NOT_A_RECORD = re.compile(
+_TENSOR = lazy(rf"\btensor\(({FLOAT})(?:, [^()]{{0,80}})?\)")
+_NOT_A_RECORD = lazy(
     r"^\s*(?:\|.*\|\s*$|#|//|>|[-*] |\d{1,3}\. |<|import |from |def |class |return |if |for |print\(|assert |@)"
 )
-_CODE = re.compile(r"[;{]\s*$|\bf[\"']|==|!=|\w\([\w, ]*\):\s*$|\{\w+[:}]")
+_CODE = lazy(r"[;{]\s*$|\bf[\"']|==|!=|\w\([\w, ]*\):\s*$|\{\w+[:}]")
 _NO_FILES = frozenset(
     {
         ".py",

@@ -19,23 +19,24 @@ from ..files import InputFile
 from ..log import FLOAT, LogParser, card_in, read_log
 from ..meaning import GRAD_NORM, LEARNING_RATE, LOSS_SCALE, MFU, STEP_TIME_S, TFLOPS, TRAIN_LOSS, VAL_LOSS, Metric
 from ..megatron_keys import ITERATION, VALIDATION, fields, number_of, pairs, value, whole
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..text import Line
 from ..vocabulary import canonical
 
 __all__ = ["DIALECT", "NeoXLog"]
 
-_BEGIN = re.compile(r"^\s{0,4}-{4,40} arguments -{4,40}\s*$")
-_END = re.compile(r"^\s{0,4}-{4,40} end of arguments -{4,40}\s*$")
-_ARGUMENT = re.compile(r"^ {2}([A-Za-z]\w{1,80}) (\.{0,60}) ?(.{0,20000})$")
-_ORIGIN = re.compile(r"\.{0,40}(updated|default)$")
-_STEPS = re.compile(rf"^steps: (\d{{1,12}}) loss: ({FLOAT})(?:\s.{{0,200}})? iter time \(s\): ({FLOAT})(?=\s|$)")
-_PADDED = re.compile(r"padded vocab \(size: \d{1,12}\) with \d{1,12} dummy tokens \(new size: (\d{1,12})\)")
-_UNIQUE = re.compile(r"\bTOTAL_PARAMS=\d{1,18} \([\d.]{1,24}M\) UNIQUE_PARAMS=(\d{1,18})(?!\d)")
-_LOCAL = re.compile(r"> number of parameters on model parallel rank (\d{1,6}): (\d{1,18})(?!\d)")
-_SPEAKER = re.compile(r"Rank: (\d{1,6}) partition count")
-_BETAS = re.compile(r"'betas': (\[[\d., e-]{1,40}\])")
-_QUICK = re.compile(
+_BEGIN = lazy(r"^\s{0,4}-{4,40} arguments -{4,40}\s*$")
+_END = lazy(r"^\s{0,4}-{4,40} end of arguments -{4,40}\s*$")
+_ARGUMENT = lazy(r"^ {2}([A-Za-z]\w{1,80}) (\.{0,60}) ?(.{0,20000})$")
+_ORIGIN = lazy(r"\.{0,40}(updated|default)$")
+_STEPS = lazy(rf"^steps: (\d{{1,12}}) loss: ({FLOAT})(?:\s.{{0,200}})? iter time \(s\): ({FLOAT})(?=\s|$)")
+_PADDED = lazy(r"padded vocab \(size: \d{1,12}\) with \d{1,12} dummy tokens \(new size: (\d{1,12})\)")
+_UNIQUE = lazy(r"\bTOTAL_PARAMS=\d{1,18} \([\d.]{1,24}M\) UNIQUE_PARAMS=(\d{1,18})(?!\d)")
+_LOCAL = lazy(r"> number of parameters on model parallel rank (\d{1,6}): (\d{1,18})(?!\d)")
+_SPEAKER = lazy(r"Rank: (\d{1,6}) partition count")
+_BETAS = lazy(r"'betas': (\[[\d., e-]{1,40}\])")
+_QUICK = lazy(
     r"iteration|steps: |arguments -|padded vocab|UNIQUE_PARAMS|number of param|results at|loss at|^\||^Rank: "
 )
 _SINCE = "mean over the iterations since the last line"

@@ -16,12 +16,13 @@ from ...errors import BadConfig
 from ...run import Known, Quantity, Unknown, known
 from ..config_sheet import Sheet, read_values
 from ..files import InputFile
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
 
 _TRAINER = "GPT-NeoX"
-_KEY = re.compile(r"^ {0,8}[\"']?([A-Za-z][\w-]{1,60})[\"']?\s{0,4}:", re.MULTILINE)
+_KEY = lazy(r"^ {0,8}[\"']?([A-Za-z][\w-]{1,60})[\"']?\s{0,4}:", re.MULTILINE)
 _SHAPE = frozenset({"num_layers", "hidden_size", "num_attention_heads"})
 _OWN = frozenset(
     {

@@ -18,21 +18,22 @@ from ..files import InputFile
 from ..hf_keys import column
 from ..log import FLOAT, LogParser, read_log
 from ..meaning import Metric
+from ..patterns import lazy
 from ..reading import FRAMEWORK, Dialect, Reading
 from ..text import Line
 
 __all__ = ["DIALECT", "NotebookTable"]
 
-_HEAD = re.compile(r"^(Step|Epoch) \| (?:[^|\n]{1,80} \| ){0,100}?Training Loss(?: \| [^|\n]{1,80}){0,100}$")
-_CELL = re.compile(rf"^(?:{FLOAT})$")
-_BAR = re.compile(r"^\[ {0,8}(\d{1,12})/(\d{1,12}) .{1,60}, Epoch [\d.]{1,12}/(\d{1,12})\]$")
-_BANNER = re.compile(
+_HEAD = lazy(r"^(Step|Epoch) \| (?:[^|\n]{1,80} \| ){0,100}?Training Loss(?: \| [^|\n]{1,80}){0,100}$")
+_CELL = lazy(rf"^(?:{FLOAT})$")
+_BAR = lazy(r"^\[ {0,8}(\d{1,12})/(\d{1,12}) .{1,60}, Epoch [\d.]{1,12}/(\d{1,12})\]$")
+_BANNER = lazy(
     r"\b(Num examples|Num Epochs|Total steps|Batch size per device|Gradient [Aa]ccumulation steps|Data Parallel GPUs"
     r"|Total batch size(?: \([\d x]{1,40}\))?|(?:Number of t|T)rainable parameters) = ([\d,]{1,20})(?![\d.])"
 )
-_OUTPUT = re.compile(rf"^TrainOutput\(global_step=(\d{{1,15}}), training_loss=({FLOAT}), ")
+_OUTPUT = lazy(rf"^TrainOutput\(global_step=(\d{{1,15}}), training_loss=({FLOAT}), ")
 _LAST_LOGGED = "mean over logging_steps steps, the last that were logged before the evaluation"
-_SHOWN = re.compile(r"^Step \| Training Loss|^Epoch \| Training Loss", re.MULTILINE)
+_SHOWN = lazy(r"^Step \| Training Loss|^Epoch \| Training Loss", re.MULTILINE)
 _MAX_ROW_CHARS = 20_000
 
 

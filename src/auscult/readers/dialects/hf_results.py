@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from ...run import Series
@@ -11,11 +10,12 @@ from ..files import InputFile
 from ..json_text import count, number_in, peek, read_mapping
 from ..log import series_of
 from ..meaning import VAL_LOSS
+from ..patterns import lazy
 from ..reading import FRAMEWORK, Dialect, Reading
 
 __all__ = ["DIALECT"]
 
-_NAMES = re.compile(r"(?:all|train|eval|test|predict|validation)_results\.json")
+_NAMES = lazy(r"(?:all|train|eval|test|predict|validation)_results\.json")
 _KEYS = frozenset(
     {
         *(
@@ -37,7 +37,7 @@ _KEYS = frozenset(
         *("total_flos", "predict_loss", "test_loss", "eval_accuracy", "predict_runtime"),
     }
 )
-_KEY = re.compile(r"[A-Za-z][\w /@.-]{0,80}")
+_KEY = lazy(r"[A-Za-z][\w /@.-]{0,80}")
 _FINAL = VAL_LOSS.but(window="the evaluation set, mean over its batches, at the end of the run", scope="global")
 
 

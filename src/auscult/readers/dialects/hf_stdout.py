@@ -25,6 +25,7 @@ from ..hf_keys import ARGUMENTS, SUMMARY, VOCABULARY, arguments_noted, column
 from ..log import FLOAT, LogParser, read_log, series_of
 from ..meaning import STEP_TIME_S, Metric
 from ..megatron_keys import value
+from ..patterns import lazy
 from ..progress import Bar, bars_in
 from ..reading import Dialect, Reading
 from ..text import Line
@@ -32,22 +33,22 @@ from ..vocabulary import COMMON, canonical
 
 __all__ = ["DIALECT", "HFConsole"]
 
-_ROW = re.compile(r"\{'[A-Za-z][^{}\n]{1,4000}\}")
-_PAIR = re.compile(rf"'([\w/.@ -]{{1,80}})': '?({FLOAT})'?(?=[,}}])")
-_BANNER = re.compile(r"\*\*\*\*\* Running (\w{1,20}) \*\*\*\*\*")
-_FIGURE = re.compile(
+_ROW = lazy(r"\{'[A-Za-z][^{}\n]{1,4000}\}")
+_PAIR = lazy(rf"'([\w/.@ -]{{1,80}})': '?({FLOAT})'?(?=[,}}])")
+_BANNER = lazy(r"\*\*\*\*\* Running (\w{1,20}) \*\*\*\*\*")
+_FIGURE = lazy(
     r"\b(Num examples|Num Epochs|Instantaneous batch size per device"
     r"|Total train batch size \(w\. parallel, distributed & accumulation\)|Gradient Accumulation steps"
     r"|Total optimization steps|Number of trainable parameters) = ([\d,]{1,26})(?![\d,.])"
 )
-_TABLE = re.compile(r"\*\*\*\*\* (train|eval|test|predict) metrics \*\*\*\*\*")
-_CELL = re.compile(r"(?:>>|^)\s{1,6}([a-z]\w{1,60})\s{1,60}=\s{1,40}(\S{1,30})\s*$")
-_ARGUMENTS = re.compile(r"\bTrainingArguments\(")
-_ARGUMENT = re.compile(r"(?:^|[\s(,])(\w{2,60})=([^,()\n]{0,100}?)(?=,|\)|$)")
-_CONFIG = re.compile(r"\bModel config \w{1,60} \{\s*$")
-_CONFIG_CELL = re.compile(r'^ {2}"(\w{2,60})": ([^,\[{]{1,60}),?\s*$')
-_OVERRIDES = re.compile(r"\bOverriding config: ((?:\w{1,60}=[\w.+-]{1,40},?){1,60})")
-_QUICK = re.compile(r"\{'|it[/ \]]|s/it|\*\*\*\*\*| = |TrainingArguments|Model config|Overriding config|^\s|^\w+=|^\)")
+_TABLE = lazy(r"\*\*\*\*\* (train|eval|test|predict) metrics \*\*\*\*\*")
+_CELL = lazy(r"(?:>>|^)\s{1,6}([a-z]\w{1,60})\s{1,60}=\s{1,40}(\S{1,30})\s*$")
+_ARGUMENTS = lazy(r"\bTrainingArguments\(")
+_ARGUMENT = lazy(r"(?:^|[\s(,])(\w{2,60})=([^,()\n]{0,100}?)(?=,|\)|$)")
+_CONFIG = lazy(r"\bModel config \w{1,60} \{\s*$")
+_CONFIG_CELL = lazy(r'^ {2}"(\w{2,60})": ([^,\[{]{1,60}),?\s*$')
+_OVERRIDES = lazy(r"\bOverriding config: ((?:\w{1,60}=[\w.+-]{1,40},?){1,60})")
+_QUICK = lazy(r"\{'|it[/ \]]|s/it|\*\*\*\*\*| = |TrainingArguments|Model config|Overriding config|^\s|^\w+=|^\)")
 _FROM_EPOCH = "steps follow from the epoch, to its rounding"
 _TABLE_LINES = 40
 

@@ -15,6 +15,7 @@ from ...run import Known, Notice, Source
 from ..files import InputFile
 from ..hf_keys import VOCABULARY, arguments_noted, arguments_raw
 from ..json_text import mapping_in, peek, read_mapping
+from ..patterns import lazy
 from ..reading import FILE, FRAMEWORK, Dialect, Reading
 from ..yaml_text import read_yaml
 
@@ -43,7 +44,7 @@ _SURE = frozenset(
     }
 )
 _ENOUGH = 4
-_KEY_LINE = re.compile(r"^(\w{2,40})[ \t]{0,4}:[ \t]{1,8}\S", re.MULTILINE)
+_KEY_LINE = lazy(r"^(\w{2,40})[ \t]{0,4}:[ \t]{1,8}\S", re.MULTILINE)
 _PICKLE = "training_args.bin"
 
 

@@ -18,20 +18,19 @@ from ...run import Notice, Source
 from ..files import InputFile
 from ..log import FLOAT, LogParser, read_log
 from ..meaning import STEP_TIME_S, TRAIN_LOSS, VAL_BPB, VAL_LOSS, Metric
+from ..patterns import lazy
 from ..progress import Bar, LastDraw, bars_in
 from ..reading import Dialect, Reading
 from ..text import Line
 
 __all__ = ["DIALECT", "LevanterLog"]
 
-_STAMP = re.compile(r"\d{4}-\d{2}-\d{2}[T ][\d:.,]{5,20} - (\d{1,6}) - ")
-_EVALUATED = re.compile(
-    rf"(?:INFO :: |^)((?:[\w./-]{{1,80}} )?)(validation|eval|macro|micro)? ?(loss|bpb): ({FLOAT})\s*$"
-)
-_RUN = re.compile(r"Setting run id to ([\w-]{1,64})")
-_DEVICES = re.compile(r"Initialized jax\.distributed with (\d{1,9}) devices, (\d{1,9}) processes")
-_PRETRAINED = re.compile(r"Initializing model from HF checkpoint '([\w.-]{1,96}(?:/[\w.-]{1,96})?)'")
-_QUICK = re.compile(r"it[/ \]]|s/it|loss|bpb|run id|jax\.distributed|HF checkpoint")
+_STAMP = lazy(r"\d{4}-\d{2}-\d{2}[T ][\d:.,]{5,20} - (\d{1,6}) - ")
+_EVALUATED = lazy(rf"(?:INFO :: |^)((?:[\w./-]{{1,80}} )?)(validation|eval|macro|micro)? ?(loss|bpb): ({FLOAT})\s*$")
+_RUN = lazy(r"Setting run id to ([\w-]{1,64})")
+_DEVICES = lazy(r"Initialized jax\.distributed with (\d{1,9}) devices, (\d{1,9}) processes")
+_PRETRAINED = lazy(r"Initializing model from HF checkpoint '([\w.-]{1,96}(?:/[\w.-]{1,96})?)'")
+_QUICK = lazy(r"it[/ \]]|s/it|loss|bpb|run id|jax\.distributed|HF checkpoint")
 _LOSS = TRAIN_LOSS.but(
     window="the step, mean over the global batch", scope="global", convention="printed with three significant digits"
 )

@@ -17,6 +17,7 @@ from ...run import Known, Quantity, Unknown, known
 from ..config_sheet import Sheet, default, read_values, top_level_keys
 from ..files import InputFile
 from ..hf_keys import public_name
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
@@ -52,7 +53,7 @@ _DEFAULTS: tuple[tuple[str, str, Any], ...] = (
 )
 _ADAM: tuple[tuple[str, str, Any], ...] = (("recipe.beta1", "beta1", 0.9), ("recipe.beta2", "beta2", 0.95))
 _SURE = tuple(
-    re.compile(pattern, re.MULTILINE)
+    lazy(pattern, re.MULTILINE)
     for pattern in (
         r"^ {1,8}train_batch_size:",
         r"^ {1,8}num_train_steps:",
@@ -62,8 +63,8 @@ _SURE = tuple(
         r"^ {1,8}min_lr_ratio:",
     )
 )
-_HIDDEN = re.compile(r"^ {1,8}hidden_dim:", re.MULTILINE)
-_FAMILY = re.compile(r"[a-z][a-z0-9_-]{1,30}")
+_HIDDEN = lazy(r"^ {1,8}hidden_dim:", re.MULTILINE)
+_FAMILY = lazy(r"[a-z][a-z0-9_-]{1,30}")
 # what a model's class sets by default
 _MODELS: Mapping[str, Mapping[str, Any]] = {
     "gpt2": {"n_layer": 12, "n_head": 12, "d_model": 768, "context": 1024, "tied": True, "bias": True},

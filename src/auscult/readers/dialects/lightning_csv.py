@@ -15,6 +15,7 @@ from dataclasses import replace
 from ..files import InputFile
 from ..meaning import LEARNING_RATE, TRAIN_LOSS, VAL_LOSS, Metric
 from ..metric_names import MAX_NAME, Meant, meant, unique, words
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..table import MAX_COLUMNS, Layout, Table
 from .csv import read_sheet, sheet_of
@@ -26,8 +27,8 @@ _STEP = TRAIN_LOSS.but(window="the batch of the step, every log_every_n_steps", 
 _EPOCH_MEAN = TRAIN_LOSS.but(name="train_loss_epoch", window="mean over the epoch: lags", convention=_FROM_ZERO)
 _VAL = VAL_LOSS.but(window="mean over the validation batches", convention=_FROM_ZERO)
 _LR = LEARNING_RATE.but(window="the step", convention=_FROM_ZERO)
-_VERSION = re.compile(r"(?:^|/)(?:version_\d{1,9}|lightning_logs)(?:/|$)")
-_LOADER = re.compile(r"/dataloader_idx_0$")
+_VERSION = lazy(r"(?:^|/)(?:version_\d{1,9}|lightning_logs)(?:/|$)")
+_LOADER = lazy(r"/dataloader_idx_0$")
 _VAL_WORDS = frozenset({"val", "valid", "validation", "eval"})
 
 

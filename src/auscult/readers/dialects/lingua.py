@@ -16,21 +16,22 @@ from ...run import Known
 from ..files import InputFile
 from ..log import FLOAT, LogParser, read_log
 from ..meaning import GRAD_NORM, LEARNING_RATE, TFLOPS, TRAIN_LOSS, VAL_LOSS, Metric
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..text import Line
 from ..vocabulary import checked
 
 __all__ = ["DIALECT", "LinguaLog"]
 
-_HEAD = re.compile(r"(?:^|\s)step: (\d{1,15}) {2}acc: (\d{1,9})(?= {2}|$)")
-_FIELD = re.compile(rf" {{2}}(loss|grad|flops|wps|iter|data|lr|mem|pow): {{0,8}}({FLOAT})(%| W)?(?= {{2}}|\s*$)")
-_LAST = re.compile(rf" {{2}}pow: (?:{FLOAT}) W\s*$")
-_SIZE = re.compile(r"Model size: ([\d,]{1,26}) total parameters")
-_CARD = re.compile(r"GPU capacity: (\S.{1,80}?) \(\d{1,4}\) with [\d.]{1,12}GiB memory")
-_RANKS = re.compile(r"Running on dp size : (\d{1,9})\s*$")
-_JOB = re.compile(r"Starting job: (\S.{0,100})$")
-_VALIDATION = re.compile(rf"Validation on (.{{1,300}}?) done\. Metrics: .{{0,400}}?'nll_per_token': ({FLOAT})")
-_QUICK = re.compile(r"step: |Model size|capacity|dp size|Starting job|Validation on")
+_HEAD = lazy(r"(?:^|\s)step: (\d{1,15}) {2}acc: (\d{1,9})(?= {2}|$)")
+_FIELD = lazy(rf" {{2}}(loss|grad|flops|wps|iter|data|lr|mem|pow): {{0,8}}({FLOAT})(%| W)?(?= {{2}}|\s*$)")
+_LAST = lazy(rf" {{2}}pow: (?:{FLOAT}) W\s*$")
+_SIZE = lazy(r"Model size: ([\d,]{1,26}) total parameters")
+_CARD = lazy(r"GPU capacity: (\S.{1,80}?) \(\d{1,4}\) with [\d.]{1,12}GiB memory")
+_RANKS = lazy(r"Running on dp size : (\d{1,9})\s*$")
+_JOB = lazy(r"Starting job: (\S.{0,100})$")
+_VALIDATION = lazy(rf"Validation on (.{{1,300}}?) done\. Metrics: .{{0,400}}?'nll_per_token': ({FLOAT})")
+_QUICK = lazy(r"step: |Model size|capacity|dp size|Starting job|Validation on")
 _METRICS: Mapping[str, tuple[Metric, float]] = {
     "loss": (TRAIN_LOSS.but(window="the last micro-batch of the step, of the process that prints", scope="rank"), 1.0),
     "grad": (GRAD_NORM.but(scope="global"), 1.0),

@@ -21,6 +21,7 @@ from ..files import InputFile
 from ..log import FLOAT, LogParser, number, read_log
 from ..loose_settings import base_name
 from ..meaning import STEP_TIME_S, TRAIN_LOSS, VAL_LOSS, Metric
+from ..patterns import lazy
 from ..printed import depth_of, read_printed
 from ..reading import Dialect, Reading
 from ..text import Line
@@ -28,31 +29,29 @@ from ..vocabulary import checked
 
 __all__ = ["DIALECT", "LitgptLog"]
 
-_NEW = re.compile(
+_NEW = lazy(
     rf"(?:^|\s)Epoch (\d{{1,9}}) \| iter (\d{{1,15}}) step (\d{{1,15}}) \| loss train: ({FLOAT}), val: ({FLOAT}|n/a) \|"
     rf" iter time: ({FLOAT}) ?ms(?= |$)"
 )
-_OLD = re.compile(
+_OLD = lazy(
     rf"(?:^|\s)iter (\d{{1,15}}) (?:\| )?step (\d{{1,15}}): loss ({FLOAT}), (?:iter|train) time: ({FLOAT}) ?ms(?=[ ,]|$)"
 )
-_FIRST = re.compile(
-    rf"(?:^|\s)iter (\d{{1,15}}): loss ({FLOAT}), time: ({FLOAT})ms(?:, speed: ({FLOAT}) toks/s/device)?\s*$"
-)
-_VALIDATION = re.compile(rf"(?:^|\s)(?:iter|step) (\d{{1,15}}): val loss ({FLOAT})(?:, val time: (?:{FLOAT}) ?ms)?\s*$")
-_FINAL = re.compile(rf"(?:^|\s)Final evaluation \| val loss: ({FLOAT}) \| val ppl: (?:{FLOAT})\s*$")
-_HEAD = re.compile(
+_FIRST = lazy(rf"(?:^|\s)iter (\d{{1,15}}): loss ({FLOAT}), time: ({FLOAT})ms(?:, speed: ({FLOAT}) toks/s/device)?\s*$")
+_VALIDATION = lazy(rf"(?:^|\s)(?:iter|step) (\d{{1,15}}): val loss ({FLOAT})(?:, val time: (?:{FLOAT}) ?ms)?\s*$")
+_FINAL = lazy(rf"(?:^|\s)Final evaluation \| val loss: ({FLOAT}) \| val ppl: (?:{FLOAT})\s*$")
+_HEAD = lazy(
     r"(?:^|\s)(?:Epoch \d{1,9} \| iter \d|iter \d{1,15} (?:\| )?step \d{1,15}: lo|iter \d{1,15}: (?:val )?loss )"
 )
-_TOTAL = re.compile(r"Total parameters:? ([\d,]{1,26})\s*$")
-_TRAINABLE = re.compile(r"Number of (non[- ])?trainable parameters: ([\d,]{1,26})\s*$")
-_MODEL = re.compile(r"Loading model (?:'[^']{0,400}' )?with (\{.{1,20000})$")
-_FLOPS = re.compile(rf"(Measured|Estimated) TFLOPs: ({FLOAT})\s*$")
-_MEMORY = re.compile(rf"(?:\| - )?Memory [Uu]sed\s*:\s*({FLOAT}) GB\s*$")
-_TIME = re.compile(rf"(?:\| - )?Training [Tt]ime\s*:\s*({FLOAT}) ?s\s*$")
-_TOKENS = re.compile(r"\| - Total [Tt]okens\s{1,4}: ([\d,]{1,26})\s*$")
-_STOP = re.compile(r"(?:Number of epochs \d{1,9}|Max time \([\d.]{1,20}m\)) reached, stopping training")
-_HPARAMS = re.compile(r"^\{'\w{1,60}': ")
-_QUICK = re.compile(r"iter |step |Final eval|arameters|Loading model|TFLOPs|Memory|Training|Total|reached|^\{'")
+_TOTAL = lazy(r"Total parameters:? ([\d,]{1,26})\s*$")
+_TRAINABLE = lazy(r"Number of (non[- ])?trainable parameters: ([\d,]{1,26})\s*$")
+_MODEL = lazy(r"Loading model (?:'[^']{0,400}' )?with (\{.{1,20000})$")
+_FLOPS = lazy(rf"(Measured|Estimated) TFLOPs: ({FLOAT})\s*$")
+_MEMORY = lazy(rf"(?:\| - )?Memory [Uu]sed\s*:\s*({FLOAT}) GB\s*$")
+_TIME = lazy(rf"(?:\| - )?Training [Tt]ime\s*:\s*({FLOAT}) ?s\s*$")
+_TOKENS = lazy(r"\| - Total [Tt]okens\s{1,4}: ([\d,]{1,26})\s*$")
+_STOP = lazy(r"(?:Number of epochs \d{1,9}|Max time \([\d.]{1,20}m\)) reached, stopping training")
+_HPARAMS = lazy(r"^\{'\w{1,60}': ")
+_QUICK = lazy(r"iter |step |Final eval|arameters|Loading model|TFLOPs|Memory|Training|Total|reached|^\{'")
 _MAX_DICT_LINES = 400
 _MAX_DICT_CHARS = 60_000
 _ITERATIONS = "the step counts litgpt's iterations: one micro-batch on each device"
@@ -370,7 +369,7 @@ def _count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**9
 
 
-_SNIFF = re.compile(
+_SNIFF = lazy(
     r"(?:^|\s)(?:Epoch \d{1,9} \| iter \d{1,15} step \d{1,15} \| loss train: "
     r"|iter \d{1,15} (?:\| )?step \d{1,15}: loss [\d.naif]{1,20}, (?:iter|train) time: "
     r"|iter \d{1,15}: loss [\d.naif]{1,20}, time: [\d.]{1,20}ms)",

@@ -17,14 +17,15 @@ from ...errors import BadConfig
 from ...run import Known, Unknown, known
 from ..config_sheet import Sheet, default, read_values, top_level_keys
 from ..files import InputFile
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 
 __all__ = ["DIALECT", "put_settings"]
 
 _TRAINER = "litgpt"
 _SAVED = frozenset({"hyperparameters.yaml", "hyperparameters.yml", "model_config.yaml", "model_config.yml"})
-_MICRO = re.compile(r"^ {1,8}micro_batch_size:", re.MULTILINE)
-_GLOBAL = re.compile(r"^ {1,8}global_batch_size:", re.MULTILINE)
+_MICRO = lazy(r"^ {1,8}micro_batch_size:", re.MULTILINE)
+_GLOBAL = lazy(r"^ {1,8}global_batch_size:", re.MULTILINE)
 _NAMES = {
     "architecture.tied": "train.tie_embeddings",
     "recipe.batch_size": "train.micro_batch_size",

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...run import Known, Problem, Quantity
 from ..files import InputFile
+from ..patterns import lazy
 from ..reading import FRAMEWORK, Dialect, Reading
 from ..vocabulary import checked
 from ..yaml_text import read_yaml
@@ -25,7 +26,7 @@ _NAMES = {
     "bias": "architecture.bias",
 }
 _FAMILIES = {"LLaMAMLP": "llama", "GptNeoxMLP": "gpt_neox", "GemmaMLP": "gemma", "LLaMAMoE": "mixtral"}
-_FINE_TUNED = re.compile(r"^checkpoint_dir:\s*\S", re.M)
+_FINE_TUNED = lazy(r"^checkpoint_dir:\s*\S", re.M)
 _MAX_BESIDE = 65_536
 
 

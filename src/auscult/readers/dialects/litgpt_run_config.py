@@ -14,6 +14,7 @@ from typing import Any
 from ...run import Known, Problem, Quantity, Source, Unknown, known
 from ..files import InputFile
 from ..loose_settings import base_name
+from ..patterns import lazy
 from ..reading import FRAMEWORK, Dialect, Reading
 from ..vocabulary import checked
 from ..yaml_text import read_yaml
@@ -53,7 +54,7 @@ _NOTED = (
     "train.global_batch_size",
     "quantize",
 )
-_STEP_FOLDER = re.compile(r"^(?:step-\d{1,12}|final)$")
+_STEP_FOLDER = lazy(r"^(?:step-\d{1,12}|final)$")
 
 
 def out_dir(file: InputFile) -> str | None:

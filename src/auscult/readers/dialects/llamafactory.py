@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,13 +19,14 @@ from ..json_text import count, number_in
 from ..log import series_of
 from ..meaning import MEMORY_BYTES, TOKENS_PER_S, TOKENS_SEEN, Metric
 from ..metric_names import EPOCH
+from ..patterns import lazy
 from ..reading import FRAMEWORK, Dialect, Reading
 from ..text import Line
 
 __all__ = ["DIALECT"]
 
-_ROW = re.compile(r'\{"current_steps":\s?\d{1,15},\s?"total_steps":\s?\d{1,15}')
-_TIME = re.compile(r"(?:(\d{1,6}) days?, )?(\d{1,6}):(\d\d):(\d\d)")
+_ROW = lazy(r'\{"current_steps":\s?\d{1,15},\s?"total_steps":\s?\d{1,15}')
+_TIME = lazy(r"(?:(\d{1,6}) days?, )?(\d{1,6}):(\d\d):(\d\d)")
 _LOSS, _RATE, _EVAL = column("loss"), column("learning_rate"), column("eval_loss")
 assert _LOSS is not None
 assert _RATE is not None

@@ -18,33 +18,34 @@ from ...run import Known, Quantity, Source, Unknown, known
 from ..files import InputFile
 from ..log import FLOAT, LogParser, number, read_log
 from ..meaning import GRAD_NORM, LEARNING_RATE, MFU, STEP_TIME_S, TOKENS_PER_S, TRAIN_LOSS, VAL_LOSS, Metric
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..text import Line
 
 __all__ = ["DIALECT", "LlmcLog", "main_log_values"]
 
-_SHORT = re.compile(r"^s:(\d{1,15}) (trl|tel|eval):(.*)$")
-_STEP = re.compile(r"^\s*step\s{1,20}(\d{1,15})(/\d{1,15})?(?: ?\| |: )((?:train )?loss )(.*)$")
-_ITERATION = re.compile(r"^\s*iteration (\d{1,15}), loss: (.*)$")
-_VAL = re.compile(rf"^\s*val loss ({FLOAT})\s*$")
-_HELLASWAG = re.compile(rf"^\s*HellaSwag: \d{{1,12}}/\d{{1,12}} = ({FLOAT})\s*$")
-_FIRST = re.compile(rf"^\s*({FLOAT})(?=[\s,|(]|$)")
-_FIELD = re.compile(rf"(?:^|[\s|(,])(norm|lr|lr_scale|time|tok/s):? ({FLOAT})(ms)?(?=[\s|),]|$)")
-_TIME = re.compile(rf"(?:^|[\s|(])(?:took )?({FLOAT}) ?ms(?=[\s,|)]|$)")
-_SPEED = re.compile(rf"({FLOAT}) tok/s")
-_MFU_FIELD = re.compile(rf"({FLOAT})% (\w{{1,8}}(?: \w{{1,8}})?) MFU")
-_ROW = re.compile(r"^\| ([A-Za-z][\w ()-]{0,24}?) {1,24}\| (\S.{0,200}?) *\|?\s*$")
-_C_FIGURE = re.compile(
+_SHORT = lazy(r"^s:(\d{1,15}) (trl|tel|eval):(.*)$")
+_STEP = lazy(r"^\s*step\s{1,20}(\d{1,15})(/\d{1,15})?(?: ?\| |: )((?:train )?loss )(.*)$")
+_ITERATION = lazy(r"^\s*iteration (\d{1,15}), loss: (.*)$")
+_VAL = lazy(rf"^\s*val loss ({FLOAT})\s*$")
+_HELLASWAG = lazy(rf"^\s*HellaSwag: \d{{1,12}}/\d{{1,12}} = ({FLOAT})\s*$")
+_FIRST = lazy(rf"^\s*({FLOAT})(?=[\s,|(]|$)")
+_FIELD = lazy(rf"(?:^|[\s|(,])(norm|lr|lr_scale|time|tok/s):? ({FLOAT})(ms)?(?=[\s|),]|$)")
+_TIME = lazy(rf"(?:^|[\s|(])(?:took )?({FLOAT}) ?ms(?=[\s,|)]|$)")
+_SPEED = lazy(rf"({FLOAT}) tok/s")
+_MFU_FIELD = lazy(rf"({FLOAT})% (\w{{1,8}}(?: \w{{1,8}})?) MFU")
+_ROW = lazy(r"^\| ([A-Za-z][\w ()-]{0,24}?) {1,24}\| (\S.{0,200}?) *\|?\s*$")
+_C_FIGURE = lazy(
     r"^(max_seq_len|vocab_size|padded_vocab_size|num_layers|num_heads|channels|num_parameters): (\d{1,15})\b"
 )
-_ACCUMULATION = re.compile(r"=> (?:setting grad_accum_steps=|calculated gradient accumulation steps: )(\d{1,9})\s*$")
-_TOTAL_BATCH = re.compile(r"(?:total desired batch size: |and total_batch_size=)(\d{1,15})\s*$")
-_LAYOUT = re.compile(r"^batch_size B=(\d{1,9}) \* seq_len T=(\d{1,9}) \* num_processes=(\d{1,6})\b")
-_DATASET = re.compile(r"^DataLoader: total number of tokens: (\d[\d,]{0,24}) across \d{1,9} files\s*$")
-_DEVICE = re.compile(r"^using device: (\w{1,12})(?::\d{1,4})?\s*$")
-_MEMORY = re.compile(r"^peak memory consumption: (\d{1,12}) MiB\s*$")
-_SKIPPED = re.compile(r"^skipping update due to (?:loss|grad) z-score of ")
-_QUICK = re.compile(
+_ACCUMULATION = lazy(r"=> (?:setting grad_accum_steps=|calculated gradient accumulation steps: )(\d{1,9})\s*$")
+_TOTAL_BATCH = lazy(r"(?:total desired batch size: |and total_batch_size=)(\d{1,15})\s*$")
+_LAYOUT = lazy(r"^batch_size B=(\d{1,9}) \* seq_len T=(\d{1,9}) \* num_processes=(\d{1,6})\b")
+_DATASET = lazy(r"^DataLoader: total number of tokens: (\d[\d,]{0,24}) across \d{1,9} files\s*$")
+_DEVICE = lazy(r"^using device: (\w{1,12})(?::\d{1,4})?\s*$")
+_MEMORY = lazy(r"^peak memory consumption: (\d{1,12}) MiB\s*$")
+_SKIPPED = lazy(r"^skipping update due to (?:loss|grad) z-score of ")
+_QUICK = lazy(
     r"^s:\d|^\s*step |^\s*iteration |val loss|HellaSwag|^\| |^[a-z_]{1,24}[:=]|=> |batch|^Data|using |^peak|^skip"
 )
 _ROWS = {
@@ -341,13 +342,13 @@ def _shape(width: Known[int], settings: dict[str, Quantity[Any]]) -> dict[str, Q
     return shape
 
 
-_CONSOLE = re.compile(
+_CONSOLE = lazy(
     rf"^[ \t]*step\s{{1,20}}\d{{1,15}}(?:/\d{{1,15}})?(?: ?\| |: )(?:train )?loss (?:{FLOAT})[ |(]"
     rf"(?=.{{0,160}}(?:norm |tok/s|\(took |\d ms))"
     rf"|^[ \t]*iteration \d{{1,15}}, loss: (?:{FLOAT}), time: ",
     re.MULTILINE,
 )
-_TABLE = re.compile(r"^\| (?:micro )?batch size B\s+\| \d", re.MULTILINE)
+_TABLE = lazy(r"^\| (?:micro )?batch size B\s+\| \d", re.MULTILINE)
 
 
 def _sniff(file: InputFile) -> float:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from ...errors import NotText
 from ...run import Known, Problem, Quantity, Source, Unknown, known
 from ..files import InputFile
+from ..patterns import lazy
 from ..reading import FILE, Dialect, Reading
 from ..vocabulary import checked
 
@@ -23,13 +24,13 @@ __all__ = ["DIALECT"]
 _MAX_BYTES = 512 * 1024
 _MAX_WORDS = 2000
 _SNIFFED = 65_536
-_PROGRAM = re.compile(r"(?:^|/)(train_gpt2(?:fp32)?cu|train_gpt2\.py)$")
-_IN_TEXT = re.compile(r"\btrain_gpt2(?:(?:fp32)?cu|\.py)\b")
-_WORD = re.compile(r"\"([^\"]{0,2000})\"|'([^']{0,2000})'|([^\s\"';|&<>]{1,2000})|([;|&<>])")
-_ASSIGNMENT = re.compile(
+_PROGRAM = lazy(r"(?:^|/)(train_gpt2(?:fp32)?cu|train_gpt2\.py)$")
+_IN_TEXT = lazy(r"\btrain_gpt2(?:(?:fp32)?cu|\.py)\b")
+_WORD = lazy(r"\"([^\"]{0,2000})\"|'([^']{0,2000})'|([^\s\"';|&<>]{1,2000})|([;|&<>])")
+_ASSIGNMENT = lazy(
     r"^\s*(?:export )?([A-Za-z_]\w{0,60})=(?:\"([^\"$`]{0,300})\"|'([^']{0,300})'|([^\s\"'$`;]{0,300}))\s*(?:#.*)?$"
 )
-_VARIABLE = re.compile(r"\$(?:\{(\w{1,60})\}|(\w{1,60}))")
+_VARIABLE = lazy(r"\$(?:\{(\w{1,60})\}|(\w{1,60}))")
 
 _CU: Mapping[str, str] = {
     "-b": "recipe.batch_size",

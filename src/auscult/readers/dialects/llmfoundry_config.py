@@ -19,13 +19,14 @@ from ...run import Known, Quantity, Unknown, known
 from ..config_sheet import Sheet, default, resolved, top_level_keys
 from ..files import InputFile
 from ..hf_keys import public_name
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..yaml_text import read_yaml
 
 __all__ = ["DIALECT", "Duration", "duration"]
 
 _TRAINER = "llm-foundry"
-_DURATION = re.compile(
+_DURATION = lazy(
     r"\s{0,4}(\d[\d_]{0,20}(?:\.\d{0,20})?(?:e[+-]?\d{1,3})?)\s{0,4}(ba|ep|tok|sp|dur|ms|iter|sec)\s{0,4}", re.I
 )
 _UNITS = {

@@ -13,30 +13,31 @@ from collections.abc import Iterable
 
 from ...run import Notice, Source
 from ..files import InputFile
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
 
-_INCIDENTS = re.compile(
+_INCIDENTS = lazy(
     r"\b(?:(diverg)\w{0,6}|(spik)\w{0,5}|(restart)\w{0,5}|(roll)(?:ed|ing)? ?back|(rewind|rewound)\w{0,4}|(relaunch)\w{0,4}|(resum)\w{0,5}"
     r"|(crash)\w{0,4}|(hang|hung)(?:s|ing)?|(instabilit|unstable)\w{0,4}|(explod|explosion)\w{0,4}|(NaN)s?|(overflow|underflow)\w{0,4}"
     r"|(lower)(?:ed|ing) (?:the )?(?:LR|lr|learning rate)|(grad)(?:ient)?[ -]norms?|(loss scale)|(bad node)s?|(fail)(?:ed|ures?)|(blew up|blow up)"
     r"|(recover)\w{0,5}|(stopped|killed) )"
 )
-_DATE = re.compile(
+_DATE = lazy(
     r"\b20[12]\d-[01]\d-[0-3]\d\b|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6} \d{1,2}(?:st|nd|rd|th)?\b"
     r"|\b\d{1,2}/\d{1,2}(?:/\d{2,4})?\b"
 )
-_FIRST_PERSON = re.compile(r"\b(?:we|We|I|our|Our)\b")
-_TRAINING = re.compile(r"\b(?:loss(?:es)?|perplexity|ppl|LR|lr|learning rate|iterations?|training|tokens)\b")
-_QUOTED = re.compile(
+_FIRST_PERSON = lazy(r"\b(?:we|We|I|our|Our)\b")
+_TRAINING = lazy(r"\b(?:loss(?:es)?|perplexity|ppl|LR|lr|learning rate|iterations?|training|tokens)\b")
+_QUOTED = lazy(
     r"(?:^|\s)(?:iteration\s{1,8}\d{1,9}/|step[ :=]{1,3}\d{1,9}\b.{0,80}loss|iter \d{1,9}: loss|.{0,200}lm[ _-]loss: \d)"
 )
-_TITLE = re.compile(
+_TITLE = lazy(
     r"chronicle|log ?book|incident|post[ -]?mortem|diary|journal|lessons learn|trials and tribulation|update on .{0,40}run",
     re.I,
 )
-_NOT = re.compile(
+_NOT = lazy(
     r"^(?:readme|contributing|changelog|changes|history|releases?|license|code_of_conduct|security|news)\b", re.I
 )
 _SUFFIXES = frozenset({".md", ".markdown", ".rst", ".txt", ""})

@@ -29,22 +29,23 @@ from ..meaning import (
     Metric,
 )
 from ..megatron_keys import ITERATION, VALIDATION, fields, interpret, number_of, value
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..text import Line
 
 __all__ = ["DIALECT", "MegatronLog"]
 
-_BEGIN = re.compile(r"^\s{0,4}-{4,40} arguments -{4,40}\s*$")
-_END = re.compile(r"^\s{0,4}-{4,40} end of arguments -{4,40}\s*$")
-_ARGUMENT = re.compile(r"^\s{2}([A-Za-z]\w{1,80}) (\.{0,60}) ?(.{0,2000})$")
-_PADDED = re.compile(r"padded vocab \(size: \d{1,12}\) with \d{1,12} dummy tokens \(new size: (\d{1,12})\)")
-_WORLD = re.compile(r"^using world size: (\d{1,9}),")
-_LOCAL = re.compile(
+_BEGIN = lazy(r"^\s{0,4}-{4,40} arguments -{4,40}\s*$")
+_END = lazy(r"^\s{0,4}-{4,40} end of arguments -{4,40}\s*$")
+_ARGUMENT = lazy(r"^\s{2}([A-Za-z]\w{1,80}) (\.{0,60}) ?(.{0,2000})$")
+_PADDED = lazy(r"padded vocab \(size: \d{1,12}\) with \d{1,12} dummy tokens \(new size: (\d{1,12})\)")
+_WORLD = lazy(r"^using world size: (\d{1,9}),")
+_LOCAL = lazy(
     r"> number of parameters on (?:\(tensor, pipeline\) )?model parallel rank \(?(\d{1,6}(?:, \d{1,6})?)\)?: (\d{1,18})(?!\d)"
 )
-_UNIQUE = re.compile(r"\bTOTAL_PARAMS=(\d{1,18}) \([\d.]{1,24}M\) UNIQUE_PARAMS=(\d{1,18})(?!\d)")
-_BILLIONS = re.compile(r"^\s{0,4}Total number of parameters in billions: (\d{1,6}\.(\d{1,6}))\s*$")
-_QUICK = re.compile(r"iteration|arguments -|padded vocab|world size|ARAM|aramet|loss at |^\|| \.\.\.")
+_UNIQUE = lazy(r"\bTOTAL_PARAMS=(\d{1,18}) \([\d.]{1,24}M\) UNIQUE_PARAMS=(\d{1,18})(?!\d)")
+_BILLIONS = lazy(r"^\s{0,4}Total number of parameters in billions: (\d{1,6}\.(\d{1,6}))\s*$")
+_QUICK = lazy(r"iteration|arguments -|padded vocab|world size|ARAM|aramet|loss at |^\|| \.\.\.")
 _SINCE = "mean over the iterations since the last line"
 _LOSS_NAMES = ("lm loss", "lm-loss", "lm_loss", "loss")
 _LOSS = TRAIN_LOSS.but(window=f"{_SINCE} that were not skipped", scope="global")

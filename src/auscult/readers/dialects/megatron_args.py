@@ -18,6 +18,7 @@ from ...run import Known, Problem, Quantity, Unknown, known
 from ..files import InputFile
 from ..launch import Launch, launch_of, slurm_variables
 from ..megatron_keys import family_of, interpret, whole
+from ..patterns import lazy
 from ..reading import FILE, Dialect, Reading
 from ..shell import Command, Word, read_script
 from ..vocabulary import checked
@@ -39,7 +40,7 @@ _MARKS = (
     "--train-iters",
     "--train-samples",
 )
-_TRAINS = re.compile(r"--(?:train-iters|train-samples|train-tokens|global-batch-size|lr)[=\s]")
+_TRAINS = lazy(r"--(?:train-iters|train-samples|train-tokens|global-batch-size|lr)[=\s]")
 _SHAPE = ("num_layers", "hidden_size", "num_attention_heads")
 _ENOUGH = 4
 _MAX_COMMANDS = 20

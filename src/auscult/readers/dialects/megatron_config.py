@@ -16,13 +16,14 @@ from ...errors import BadConfig
 from ...run import Known, Notice, Source
 from ..files import InputFile
 from ..megatron_keys import interpret
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..yaml_text import read_yaml
 
 __all__ = ["DIALECT"]
 
-_HEAD = re.compile(r"^MODEL_ARGS:\s*(?:&\w+\s*)?(?:#.*)?$", re.M)
-_FLAG = re.compile(r"^\s{2,8}--[a-z][a-z0-9_-]{1,60}:", re.M)
+_HEAD = lazy(r"^MODEL_ARGS:\s*(?:&\w+\s*)?(?:#.*)?$", re.M)
+_FLAG = lazy(r"^\s{2,8}--[a-z][a-z0-9_-]{1,60}:", re.M)
 _PREFIX = "MODEL_ARGS.--"
 _NOTED = (
     "tensor_model_parallel_size",

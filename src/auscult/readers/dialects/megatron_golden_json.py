@@ -19,6 +19,7 @@ from ..columns import Thinned
 from ..files import InputFile
 from ..log import series_of
 from ..meaning import GRAD_NORM, LEARNING_RATE, LOSS_SCALE, MEMORY_BYTES, STEP_TIME_S, TRAIN_LOSS, VAL_LOSS, Metric
+from ..patterns import lazy
 from ..reading import FRAMEWORK, Dialect, Reading
 
 __all__ = ["DIALECT"]
@@ -37,7 +38,7 @@ _METRICS: Mapping[str, Metric] = {
     "loss-scale": LOSS_SCALE,
 }
 _SAMPLED = frozenset({"iteration-time", "iteration_timing"})
-_CARD = re.compile(r"(?:^|[_/.-])(dgx)_([a-z]{1,2}\d{2,4})(?=[_./-]|$)", re.IGNORECASE)
+_CARD = lazy(r"(?:^|[_/.-])(dgx)_([a-z]{1,2}\d{2,4})(?=[_./-]|$)", re.IGNORECASE)
 _MAX_STEP = 10**12
 _MAX_METRICS = 200
 

@@ -16,23 +16,24 @@ from ...run import Known, Quantity, Source, known
 from ..files import InputFile
 from ..log import FLOAT, LogParser, number, read_log
 from ..meaning import LEARNING_RATE, STEP_TIME_S, TRAIN_LOSS, VAL_LOSS, Metric
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..text import Line
 
 __all__ = ["DIALECT", "MinGPTLog"]
 
-_RECORD = re.compile(rf"\biter_dt ({FLOAT})ms; iter (\d{{1,15}}): train loss ({FLOAT})(?=\s|$)")
-_BAR = re.compile(
+_RECORD = lazy(rf"\biter_dt ({FLOAT})ms; iter (\d{{1,15}}): train loss ({FLOAT})(?=\s|$)")
+_BAR = lazy(
     rf"\bepoch (\d{{1,9}}) iter (\d{{1,12}}): train loss ({FLOAT})\. lr ({FLOAT})(?::.{{0,200}}?\| *\d{{1,12}}/(\d{{1,12}}) )?"
 )
-_TEST = re.compile(rf"\btest loss: ({FLOAT})\s*$")
-_SCORE = re.compile(r"^(train|test) final score: (\d{1,12})/(\d{1,12}) = ")
-_KEY = re.compile(r"^( {0,12})([a-z_]{1,40}):(?: (\S.{0,200}))?\s*$")
-_DATA = re.compile(r"^data has (\d{1,15}) characters, (\d{1,9}) unique\.")
-_PARAMETERS = re.compile(r"number of parameters: (\d{1,9}(?:\.\d{1,6})?)M")
-_PARAMETERS_EXPONENT = re.compile(r"number of parameters: (\d\.\d{6})e\+(\d\d)\s*$")
-_DEVICE = re.compile(r"^running on device (\w{1,12})(?::\d{1,4})?\s*$")
-_QUICK = re.compile(r"iter|test loss|final score|^ {0,12}[a-z_]{1,40}:|^data has|number of|^running on")
+_TEST = lazy(rf"\btest loss: ({FLOAT})\s*$")
+_SCORE = lazy(r"^(train|test) final score: (\d{1,12})/(\d{1,12}) = ")
+_KEY = lazy(r"^( {0,12})([a-z_]{1,40}):(?: (\S.{0,200}))?\s*$")
+_DATA = lazy(r"^data has (\d{1,15}) characters, (\d{1,9}) unique\.")
+_PARAMETERS = lazy(r"number of parameters: (\d{1,9}(?:\.\d{1,6})?)M")
+_PARAMETERS_EXPONENT = lazy(r"number of parameters: (\d\.\d{6})e\+(\d\d)\s*$")
+_DEVICE = lazy(r"^running on device (\w{1,12})(?::\d{1,4})?\s*$")
+_QUICK = lazy(r"iter|test loss|final score|^ {0,12}[a-z_]{1,40}:|^data has|number of|^running on")
 _GROUPS = frozenset({"system", "data", "model", "trainer"})
 _KEYS = {
     "data.block_size": "architecture.context",
@@ -48,7 +49,7 @@ _KEYS = {
     "trainer.weight_decay": "recipe.weight_decay",
     "trainer.grad_norm_clip": "recipe.grad_clip",
 }
-_BETAS = re.compile(r"^\(([\d.]{1,12}), ([\d.]{1,12})\)$")
+_BETAS = lazy(r"^\(([\d.]{1,12}), ([\d.]{1,12})\)$")
 _TYPES = {
     "openai-gpt": (12, 12, 768),
     "gpt2": (12, 12, 768),

@@ -19,6 +19,7 @@ from ...run import Known, Notice, Quantity, known
 from ..config_sheet import Sheet, read_values, resolved, top_level_keys
 from ..files import InputFile, open_path
 from ..hf_keys import ARGUMENTS, VOCABULARY, arguments_noted
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..yaml_text import read_yaml
 
@@ -29,10 +30,10 @@ _MAX_FILES = 20
 _MAX_BYTES = 256 * 1024
 _MAX_DEPTH = 4
 _MARKS = frozenset({"inherit", "effective_bsz", "artifacts", "checkpoint_frequency", "run_id", "training_arguments"})
-_INHERITS = re.compile(
+_INHERITS = lazy(
     r"^inherit:[ \t]{0,8}\n(?:[ \t]{0,8}(?:#.{0,200})?\n){0,8}[ \t]{0,8}- \S{1,200}\.ya?ml\s", re.MULTILINE
 )
-_BATCH = re.compile(r"^effective_bsz:", re.MULTILINE)
+_BATCH = lazy(r"^effective_bsz:", re.MULTILINE)
 _A = "training_arguments."
 # layers, heads, width of the models that transformers builds by name
 _SHAPES = {

@@ -21,6 +21,7 @@ from ..log import series_of
 from ..loose_settings import settings_of
 from ..meaning import Metric
 from ..metric_names import MAX_NAME, Meant, meant
+from ..patterns import lazy
 from ..reading import TRACKER, Dialect, Reading
 from ..table import tidy_up
 from ..yaml_text import read_yaml
@@ -28,9 +29,9 @@ from ..yaml_text import read_yaml
 __all__ = ["DIALECT", "STATUS", "metric_of", "status_notices"]
 
 STATUS = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
-_PLACE = re.compile(r"^(?P<root>(?:.*/)?)(?P<kind>metrics|params|tags)/(?P<key>.+)$")
-_RECORD = re.compile(r"^(\d{9,16}) (\S{1,40})(?: (-?\d{1,18}))?(?: .{0,200})?$")
-_HASH = re.compile(r"(?:^|/)[0-9a-f]{32}/?$")
+_PLACE = lazy(r"^(?P<root>(?:.*/)?)(?P<kind>metrics|params|tags)/(?P<key>.+)$")
+_RECORD = lazy(r"^(\d{9,16}) (\S{1,40})(?: (-?\d{1,18}))?(?: .{0,200})?$")
+_HASH = lazy(r"(?:^|/)[0-9a-f]{32}/?$")
 _RUN_TAG = "mlflow.runName"
 _MAX_PARAM = 8_000
 

@@ -26,6 +26,7 @@ from ..files import InputFile
 from ..literals import NotLiteral, evaluate
 from ..log import FLOAT, LogParser, number, read_log
 from ..meaning import STEP_TIME_S, TOKENS_PER_S, TRAIN_LOSS, VAL_BPB, VAL_LOSS, Metric
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..text import Line
 from ..vocabulary import checked
@@ -39,39 +40,35 @@ _MAX_BLOCK_LINES = 300
 _MAX_NAMES = 2_000
 _MIN_CODE_MARKS = 3
 """So many lines that only a program has, before its text counts as one."""
-_RECORD = re.compile(r"^step:(\d{1,15})/(\d{1,15})((?: [a-z_]{1,30}:\S{1,40}){1,12})\s*$")
-_FIELD = re.compile(rf" ([a-z_]{{1,30}}):({FLOAT})(ms|s)?(?= |$)")
-_RULE = re.compile(r"^={80,120}$")
-_CODE_MARK = re.compile(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w)")
-_RUNNING = re.compile(
+_RECORD = lazy(r"^step:(\d{1,15})/(\d{1,15})((?: [a-z_]{1,30}:\S{1,40}){1,12})\s*$")
+_FIELD = lazy(rf" ([a-z_]{{1,30}}):({FLOAT})(ms|s)?(?= |$)")
+_RULE = lazy(r"^={80,120}$")
+_CODE_MARK = lazy(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[(:]|@\w)")
+_RUNNING = lazy(
     r"^Running (?:[Pp]ython|[Pp]y[Tt]orch) (\S{1,60})(?:.{0,80}? on (.{1,80}?) with world_size (\d{1,6}))?(?:\s.{0,200})?$"
 )
-_GPU = re.compile(r"^\|\s{1,4}(\d{1,3})\s{1,4}(\S.{0,40}?)\s+(?:On|Off|N/A)\s*\|\s{1,4}[0-9A-Fa-f]{8}:")
-_STAGES = re.compile(r"^\s*TrainingStage\(.{0,200}batch_size=")
-_DATA = re.compile(r"^(Training|Validation) DataLoader: total number of tokens: (\d[\d,]{0,24}) across ")
-_MEMORY = re.compile(r"^peak memory (?:consumption|allocated): (\d{1,9}) MiB")
-_BEGUN = re.compile(r"^(?:step:\d{1,15}(?:/|$)|s:\d)")
-_SECOND = re.compile(
+_GPU = lazy(r"^\|\s{1,4}(\d{1,3})\s{1,4}(\S.{0,40}?)\s+(?:On|Off|N/A)\s*\|\s{1,4}[0-9A-Fa-f]{8}:")
+_STAGES = lazy(r"^\s*TrainingStage\(.{0,200}batch_size=")
+_DATA = lazy(r"^(Training|Validation) DataLoader: total number of tokens: (\d[\d,]{0,24}) across ")
+_MEMORY = lazy(r"^peak memory (?:consumption|allocated): (\d{1,9}) MiB")
+_BEGUN = lazy(r"^(?:step:\d{1,15}(?:/|$)|s:\d)")
+_SECOND = lazy(
     r"^(\d{1,15})/(\d{1,15})((?: (?:val_loss|val_bpb|train_loss|train_time|tok/s): [\d.a-z]{1,24}){1,6})\s*$"
 )
-_SECOND_FIELD = re.compile(rf" (val_loss|val_bpb|train_loss|train_time|tok/s): ({FLOAT})(m|s)?(?= |$)")
-_HYPER = re.compile(r"^ {2}([a-z][a-z_0-9]{0,40}): (\S{1,60})\s*$")
-_PRINTED = re.compile(r"^[a-z][a-z_]{1,40}:[^\s:=]{1,60}(?: [a-z][a-z_]{1,40}:[^\s:=]{1,60}){0,20}\s*$")
-_PRINTED_NAMES = re.compile(
-    r"^(?:model_params|world_size|train_batch_tokens|iterations|attention_mode|tie_embeddings):"
-)
-_SHARDS = re.compile(r"^(train|val)_loader:(?:dataset:([\w.-]{1,80})|shards pattern=\S{1,400} tokens:(\d{1,16})\s*$)")
-_STOPPED = re.compile(r"^stopping_early: wallclock_cap (?:.{0,80} )?step: ?(\d{1,15})/\d{1,15}\s*$")
-_AFTER = re.compile(rf"^([a-z][\w -]{{2,60}}) val_loss:({FLOAT}) val_bpb:({FLOAT})(?: |$)")
-_NAME = re.compile(r"^ {0,4}([A-Za-z_]\w{0,60}) *(?::[^=#]{1,60})?= *([^=].{0,300})$")
-_CALL = re.compile(r"(?<![\w.])(GPTConfig|GPT)\($")
-_TIED = re.compile(
-    r"wte\.weight = self\.lm_head\.weight|lm_head\.weight = self\.(?:transformer\.)?(?:wte|embed)\.weight"
-)
-_REDUCED = re.compile(r"^\s*dist\.all_reduce\(train_loss")
-_WORLD = re.compile(r"^\s*assert world_size == (\d{1,4})\b")
-_EIGHTHS = re.compile(r"\b(\d{1,3}) // (?:ddp_)?world_size\b")
-_OPTIMIZER = re.compile(r"^class (NorMuon|Muon|SOAP|Scion|DistributedShampoo)\w{0,40}[(:]")
+_SECOND_FIELD = lazy(rf" (val_loss|val_bpb|train_loss|train_time|tok/s): ({FLOAT})(m|s)?(?= |$)")
+_HYPER = lazy(r"^ {2}([a-z][a-z_0-9]{0,40}): (\S{1,60})\s*$")
+_PRINTED = lazy(r"^[a-z][a-z_]{1,40}:[^\s:=]{1,60}(?: [a-z][a-z_]{1,40}:[^\s:=]{1,60}){0,20}\s*$")
+_PRINTED_NAMES = lazy(r"^(?:model_params|world_size|train_batch_tokens|iterations|attention_mode|tie_embeddings):")
+_SHARDS = lazy(r"^(train|val)_loader:(?:dataset:([\w.-]{1,80})|shards pattern=\S{1,400} tokens:(\d{1,16})\s*$)")
+_STOPPED = lazy(r"^stopping_early: wallclock_cap (?:.{0,80} )?step: ?(\d{1,15})/\d{1,15}\s*$")
+_AFTER = lazy(rf"^([a-z][\w -]{{2,60}}) val_loss:({FLOAT}) val_bpb:({FLOAT})(?: |$)")
+_NAME = lazy(r"^ {0,4}([A-Za-z_]\w{0,60}) *(?::[^=#]{1,60})?= *([^=].{0,300})$")
+_CALL = lazy(r"(?<![\w.])(GPTConfig|GPT)\($")
+_TIED = lazy(r"wte\.weight = self\.lm_head\.weight|lm_head\.weight = self\.(?:transformer\.)?(?:wte|embed)\.weight")
+_REDUCED = lazy(r"^\s*dist\.all_reduce\(train_loss")
+_WORLD = lazy(r"^\s*assert world_size == (\d{1,4})\b")
+_EIGHTHS = lazy(r"\b(\d{1,3}) // (?:ddp_)?world_size\b")
+_OPTIMIZER = lazy(r"^class (NorMuon|Muon|SOAP|Scion|DistributedShampoo)\w{0,40}[(:]")
 _WHOLE = "the whole validation split"
 _VAL_WHOLE, _BPB_WHOLE = VAL_LOSS.but(window=_WHOLE, scope="global"), VAL_BPB.but(window=_WHOLE, scope="global")
 _LOSS_OF_STEP = TRAIN_LOSS.but(window="mean of rank 0's micro-batches of the step", scope="rank")
@@ -610,11 +607,11 @@ class ModdedLog(LogParser):
         return replace(run, settings=settings)
 
 
-_SURE = re.compile(r"^step:\d{1,15}/\d{1,15} (?:train_loss|val_loss|train_time):", re.MULTILINE)
-_SURE_SECOND = re.compile(
+_SURE = lazy(r"^step:\d{1,15}/\d{1,15} (?:train_loss|val_loss|train_time):", re.MULTILINE)
+_SURE_SECOND = lazy(
     r"^\d{1,15}/\d{1,15} (?:val_loss: \d\S{0,20} val_bpb|train_loss: \d\S{0,20} train_time): ", re.MULTILINE
 )
-_SHORT = re.compile(r"^s:\d{1,15} (?:trl|tel):", re.MULTILINE)
+_SHORT = lazy(r"^s:\d{1,15} (?:trl|tel):", re.MULTILINE)
 
 
 def _sniff(file: InputFile) -> float:

@@ -30,6 +30,7 @@ from ..meaning import (
     VAL_LOSS,
     Metric,
 )
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..text import Line
 from ..vocabulary import checked
@@ -43,44 +44,44 @@ _MAX_BESIDE = 32
 _EMA_DECIMALS = 4
 """A loss has six decimals and a bpb four or six: with fewer at the end of a file, it was cut."""
 
-_RECORD = re.compile(r"^\s*step (\d{1,15})(?:/(\d{1,15}))? \((?:\d[\d.]{0,11}%|final)\) \| (.*)$")
-_OTHER = re.compile(r"^\s*Step (\d{1,15})(?:/(\d{1,15}))? \| (.*)$")
-_PAIR = re.compile(rf"^\s*([A-Za-z][\w@ ./-]{{0,40}}?)\s*: *({FLOAT})(ms|m|s|%)?(?=\s|$)")
-_RATES = re.compile(r"^\s*lr\(([^()]{1,200})\)\s*$")
-_EXAMPLE_PASS = re.compile(r"\bExample step \d")
-_QUICK = re.compile(r"^(?:\s*[Ss]tep \d|[A-Z✓=]|[a-z_]{1,40} {0,40}:|(?:train|val) bpb|\{|\}|\d{4}-\d\d-\d\d )")
+_RECORD = lazy(r"^\s*step (\d{1,15})(?:/(\d{1,15}))? \((?:\d[\d.]{0,11}%|final)\) \| (.*)$")
+_OTHER = lazy(r"^\s*Step (\d{1,15})(?:/(\d{1,15}))? \| (.*)$")
+_PAIR = lazy(rf"^\s*([A-Za-z][\w@ ./-]{{0,40}}?)\s*: *({FLOAT})(ms|m|s|%)?(?=\s|$)")
+_RATES = lazy(r"^\s*lr\(([^()]{1,200})\)\s*$")
+_EXAMPLE_PASS = lazy(r"\bExample step \d")
+_QUICK = lazy(r"^(?:\s*[Ss]tep \d|[A-Z✓=]|[a-z_]{1,40} {0,40}:|(?:train|val) bpb|\{|\}|\d{4}-\d\d-\d\d )")
 _INT = r"(\d[\d,]{0,24})"
 _FIGURES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("vocab", re.compile(rf"^Vocab size: {_INT}\s*$")),
-    ("layers", re.compile(rf"^num_layers: {_INT}\s*$")),
-    ("width", re.compile(rf"^model_dim: {_INT}(?: \(.{{0,80}}\))?\s*$")),
-    ("heads", re.compile(rf"^num_heads: {_INT}\s*$")),
-    ("kv_heads", re.compile(rf"^num_kv_heads: {_INT}\s*$")),
-    ("rank_batch", re.compile(rf"^Tokens / micro-batch / rank: {_INT} x {_INT} = {_INT}\s*$")),
-    ("micro_batch", re.compile(rf"^Tokens / micro-batch: {_INT}\s*$")),
-    ("batch", re.compile(rf"^Total batch size {_INT} => gradient accumulation steps: {_INT}\s*$")),
-    ("parameters", re.compile(rf"^Number of parameters: {_INT}(?: \(scaling: {_INT}\))?\s*$")),
-    ("flops", re.compile(rf"^Estimated FLOPs per token: ({FLOAT})\s*$")),
-    ("iterations", re.compile(rf"^(?:Using user-provided|Calculated) number of iterations[^0-9]{{0,60}}: {_INT}\s*$")),
-    ("iterations", re.compile(rf"^Calculated number of steps: {_INT}\s*$")),
-    ("tokens", re.compile(rf"^Total number of training tokens: {_INT}\s*$")),
-    ("total_flops", re.compile(rf"^Total training FLOPs estimate: ({FLOAT})\s*$")),
-    ("ratio", re.compile(rf"^Tokens : (?:Scaling )?[Pp]arams ratio: ({FLOAT})\s*$")),
-    ("gpu", re.compile(r"^GPU: ([^|{}]{1,80}?) \| Peak FLOPS \(BF16\): (\S{1,20})\s*$")),
-    ("world", re.compile(r"Distributed world size: (\d{1,6})\s*$")),
-    ("dtype", re.compile(r"^COMPUTE_DTYPE: torch\.(\w{1,20})")),
-    ("fp8", re.compile(r"^✓ FP8 training enabled \((\w{1,20}) scaling\)")),
-    ("weight_decay", re.compile(rf"^Scaling weight decay from ({FLOAT}) to ({FLOAT}) for depth")),
-    ("resumed", re.compile(r"^Resuming optimization from step (\d{1,15})\s*$")),
-    ("sft", re.compile(r"^(?:Inherited \w{1,40}=.{0,80} from pretrained checkpoint|Training mixture: .{1,80})\s*$")),
-    ("target_examples", re.compile(rf"^Target examples per step: {_INT}\s*$")),
-    ("device_batch", re.compile(rf"^Device batch size: {_INT}\s*$")),
-    ("sequences", re.compile(rf"^Total sequences per step: {_INT}\s*$")),
-    ("peak_memory", re.compile(rf"^Peak memory usage: ({FLOAT})MiB\s*$")),
-    ("minutes", re.compile(rf"^Total training time: ({FLOAT})m\s*$")),
-    ("minimum", re.compile(rf"^Minimum validation bpb: ({FLOAT})\s*$")),
-    ("eval_bpb", re.compile(rf"^(train|val) bpb: ({FLOAT})\s*$")),
-    ("eval_core", re.compile(rf"^CORE metric: ({FLOAT})\s*$")),
+    ("vocab", lazy(rf"^Vocab size: {_INT}\s*$")),
+    ("layers", lazy(rf"^num_layers: {_INT}\s*$")),
+    ("width", lazy(rf"^model_dim: {_INT}(?: \(.{{0,80}}\))?\s*$")),
+    ("heads", lazy(rf"^num_heads: {_INT}\s*$")),
+    ("kv_heads", lazy(rf"^num_kv_heads: {_INT}\s*$")),
+    ("rank_batch", lazy(rf"^Tokens / micro-batch / rank: {_INT} x {_INT} = {_INT}\s*$")),
+    ("micro_batch", lazy(rf"^Tokens / micro-batch: {_INT}\s*$")),
+    ("batch", lazy(rf"^Total batch size {_INT} => gradient accumulation steps: {_INT}\s*$")),
+    ("parameters", lazy(rf"^Number of parameters: {_INT}(?: \(scaling: {_INT}\))?\s*$")),
+    ("flops", lazy(rf"^Estimated FLOPs per token: ({FLOAT})\s*$")),
+    ("iterations", lazy(rf"^(?:Using user-provided|Calculated) number of iterations[^0-9]{{0,60}}: {_INT}\s*$")),
+    ("iterations", lazy(rf"^Calculated number of steps: {_INT}\s*$")),
+    ("tokens", lazy(rf"^Total number of training tokens: {_INT}\s*$")),
+    ("total_flops", lazy(rf"^Total training FLOPs estimate: ({FLOAT})\s*$")),
+    ("ratio", lazy(rf"^Tokens : (?:Scaling )?[Pp]arams ratio: ({FLOAT})\s*$")),
+    ("gpu", lazy(r"^GPU: ([^|{}]{1,80}?) \| Peak FLOPS \(BF16\): (\S{1,20})\s*$")),
+    ("world", lazy(r"Distributed world size: (\d{1,6})\s*$")),
+    ("dtype", lazy(r"^COMPUTE_DTYPE: torch\.(\w{1,20})")),
+    ("fp8", lazy(r"^✓ FP8 training enabled \((\w{1,20}) scaling\)")),
+    ("weight_decay", lazy(rf"^Scaling weight decay from ({FLOAT}) to ({FLOAT}) for depth")),
+    ("resumed", lazy(r"^Resuming optimization from step (\d{1,15})\s*$")),
+    ("sft", lazy(r"^(?:Inherited \w{1,40}=.{0,80} from pretrained checkpoint|Training mixture: .{1,80})\s*$")),
+    ("target_examples", lazy(rf"^Target examples per step: {_INT}\s*$")),
+    ("device_batch", lazy(rf"^Device batch size: {_INT}\s*$")),
+    ("sequences", lazy(rf"^Total sequences per step: {_INT}\s*$")),
+    ("peak_memory", lazy(rf"^Peak memory usage: ({FLOAT})MiB\s*$")),
+    ("minutes", lazy(rf"^Total training time: ({FLOAT})m\s*$")),
+    ("minimum", lazy(rf"^Minimum validation bpb: ({FLOAT})\s*$")),
+    ("eval_bpb", lazy(rf"^(train|val) bpb: ({FLOAT})\s*$")),
+    ("eval_core", lazy(rf"^CORE metric: ({FLOAT})\s*$")),
 )
 _SETUP = frozenset(
     {
@@ -91,8 +92,8 @@ _SETUP = frozenset(
 """What a training script prints before its first step; after records it belongs to the next run."""
 _REPEATED = frozenset({"iterations", "sft"})
 """What one start may print more than once."""
-_PROCESS = re.compile(r"^Autodetected device type: (\w{1,12})")
-_COUNT = re.compile(r"^([a-z_]{1,40}) {0,40}: (\d[\d,]{0,24})\s*$")
+_PROCESS = lazy(r"^Autodetected device type: (\w{1,12})")
+_COUNT = lazy(r"^([a-z_]{1,40}) {0,40}: (\d[\d,]{0,24})\s*$")
 
 _EMA = TRAIN_LOSS.but(
     window="debiased exponential mean over steps (0.9 old + 0.1 new) of rank 0's last micro-batch",
@@ -609,7 +610,7 @@ def _without_accumulation(series: Series, run: Reading, settings: dict[str, Quan
     return bool(micro.value < 0.9 * step.value and abs(tokens - micro.value) < 0.03 * micro.value)
 
 
-_SURE = re.compile(
+_SURE = lazy(
     rf"^[ \t]*(?:step \d{{1,15}}(?:/\d{{1,15}})? \(\d[\d.]{{0,11}}%\) \| loss: (?:{FLOAT})"
     rf"|Step \d{{1,15}} \| Validation bpb: (?:{FLOAT})|Step \d{{1,15}}/\d{{1,15}} \| Training loss: (?:{FLOAT})\|"
     rf"|Step \d{{1,15}}/\d{{1,15}} \| Average reward: (?:{FLOAT}))",

@@ -17,13 +17,14 @@ from ..files import MAX_CONFIG_BYTES, InputFile
 from ..json_text import count, number_in
 from ..log import series_of
 from ..meaning import VAL_BPB
+from ..patterns import lazy
 from ..reading import FRAMEWORK, Dialect, Reading
 from ..vocabulary import checked
 from .nanochat import model_settings
 
 __all__ = ["DIALECT"]
 
-_NAME = re.compile(r"^meta_\d{1,12}\.json$")
+_NAME = lazy(r"^meta_\d{1,12}\.json$")
 _SETTINGS = {
     "device_batch_size": "recipe.batch_size",
     "max_seq_len": "architecture.context",

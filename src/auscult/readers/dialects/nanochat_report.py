@@ -13,20 +13,21 @@ from typing import Any
 
 from ...run import Known, Problem, Quantity, Source, known
 from ..files import InputFile
+from ..patterns import lazy
 from ..reading import FRAMEWORK, Dialect, Reading
 from ..vocabulary import checked
 from .nanochat import model_settings
 
 __all__ = ["DIALECT"]
 
-_SECTION = re.compile(r"^## ([A-Za-z][\w (),/-]{0,60})\s*$")
-_ITEM = re.compile(r"^- ([\w][\w :%@./()-]{0,60}?): (\S.{0,300})$")
-_GPUS = re.compile(r"^(\d{1,6})x (.{1,80})$")
-_NUMBER = re.compile(r"^[-+]?(?:\d{1,3}(?:,\d{3}){1,8}|\d{1,30})(?:\.\d{1,20})?(?:[eE][-+]?\d{1,3})?(?=(?:%|m|MiB)?$)")
+_SECTION = lazy(r"^## ([A-Za-z][\w (),/-]{0,60})\s*$")
+_ITEM = lazy(r"^- ([\w][\w :%@./()-]{0,60}?): (\S.{0,300})$")
+_GPUS = lazy(r"^(\d{1,6})x (.{1,80})$")
+_NUMBER = lazy(r"^[-+]?(?:\d{1,3}(?:,\d{3}){1,8}|\d{1,30})(?:\.\d{1,20})?(?:[eE][-+]?\d{1,3})?(?=(?:%|m|MiB)?$)")
 _BASE = "base-model-training"
 _KEPT_SECTIONS = ("tokenizer-training", _BASE, "base-model-loss", "base-model-evaluation", "midtraining", "sft", "rl")
 _MAX_NOTED = 500
-_HIDDEN = re.compile(r"(?i)host|user|path|dir\b|sample|branch|message")
+_HIDDEN = lazy(r"(?i)host|user|path|dir\b|sample|branch|message")
 
 
 @dataclass

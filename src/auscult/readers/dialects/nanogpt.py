@@ -23,6 +23,7 @@ from ..literals import NotLiteral, evaluate
 from ..log import FLOAT, LogParser, read_log
 from ..meaning import LEARNING_RATE, MFU, STEP_TIME_S, TRAIN_LOSS, TRAIN_LOSS_EVAL, VAL_LOSS, Metric
 from ..nanogpt_keys import FOUND_VOCAB, MAX_OVERRIDE_CHARS, SANE, VOCABULARY, checked_key, interpret
+from ..patterns import lazy
 from ..python_config import parse_config
 from ..reading import ECHO, Dialect, Reading
 from ..text import Line
@@ -30,23 +31,23 @@ from .nanogpt_config import raw_settings
 
 __all__ = ["DIALECT", "NanoGPTLog"]
 
-_HEAD = re.compile(r"(?:^|[\s\]|>])(iter|step) (\d{1,15}):(?=\s)")
+_HEAD = lazy(r"(?:^|[\s\]|>])(iter|step) (\d{1,15}):(?=\s)")
 _UNIT = r"(?: (?:bpc|BPC|bpb|BPB|nats)(?=[\s,;]|$))?"
-_STEP = re.compile(rf"\s*train loss ({FLOAT})({_UNIT}), val loss ({FLOAT}){_UNIT}(?=[\s,;]|$)")
-_FIELD = re.compile(rf"(?<![\w_])(?<!train )(?<!val )(loss|time|mfu|lr)[:=]? ({FLOAT})(ms|s|%|{_UNIT})?(?=[\s,;]|$)")
+_STEP = lazy(rf"\s*train loss ({FLOAT})({_UNIT}), val loss ({FLOAT}){_UNIT}(?=[\s,;]|$)")
+_FIELD = lazy(rf"(?<![\w_])(?<!train )(?<!val )(loss|time|mfu|lr)[:=]? ({FLOAT})(ms|s|%|{_UNIT})?(?=[\s,;]|$)")
 _UNITS = {"bpc": "bits_per_character", "bpb": "bits_per_byte"}
-_DECIMALS = re.compile(r"\.\d{4}$|^[-+]?(?:nan|inf)$")
-_PARAMETERS = re.compile(r"number of parameters: (\d{1,9}(?:\.\d{1,6})?)M")
-_DECAYED = re.compile(r"num decayed parameter tensors: \d+, with ([\d,]{1,20})(?![\d,]) parameters")
-_TOKENS = re.compile(r"tokens per iteration will be: ([\d,]{1,20})(?![\d,])")
-_VOCAB = re.compile(r"found vocab_size = (\d{1,12})(?!\d)|defaulting to vocab_size of GPT-2 to (\d{1,12})(?!\d)")
-_FILE_ECHO = re.compile(r"Overriding config with (\S+):\s*$")
-_KEY_ECHO = re.compile(r"Overriding: (\w+) = (.*)$")
-_END_OF_ECHO = re.compile(
+_DECIMALS = lazy(r"\.\d{4}$|^[-+]?(?:nan|inf)$")
+_PARAMETERS = lazy(r"number of parameters: (\d{1,9}(?:\.\d{1,6})?)M")
+_DECAYED = lazy(r"num decayed parameter tensors: \d+, with ([\d,]{1,20})(?![\d,]) parameters")
+_TOKENS = lazy(r"tokens per iteration will be: ([\d,]{1,20})(?![\d,])")
+_VOCAB = lazy(r"found vocab_size = (\d{1,12})(?!\d)|defaulting to vocab_size of GPT-2 to (\d{1,12})(?!\d)")
+_FILE_ECHO = lazy(r"Overriding config with (\S+):\s*$")
+_KEY_ECHO = lazy(r"Overriding: (\w+) = (.*)$")
+_END_OF_ECHO = lazy(
     r"^(?:Overriding: |Overriding config with |tokens per iteration|found vocab_size|Initializing |Resuming |defaulting "
     r"|number of parameters|num (?:non-)?decayed|using fused|compiling the model|wandb: |step \d+:|iter \d+:|\[rank|W\d{4} )"
 )
-_QUICK = re.compile(r"iter |step |number of|tokens per|vocab|Overriding|num decayed")
+_QUICK = lazy(r"iter |step |number of|tokens per|vocab|Overriding|num decayed")
 _SHARE = "in units of 312 TFLOP/s (A100 bf16)"
 _LOSS = TRAIN_LOSS.but(window="one micro-batch of the step, dropout on", scope="rank")
 _TRAIN_EVAL = TRAIN_LOSS_EVAL.but(window="mean of eval_iters random batches, dropout off", scope="rank")

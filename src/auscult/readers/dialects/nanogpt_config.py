@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from ...errors import NotText
 from ...run import ConfigText, Known, Problem, Quantity, Source, Unknown, split_lines
 from ..files import InputFile
 from ..nanogpt_keys import SANE, VOCABULARY, WITH_DEFAULTS, checked_key, sniff_keys
+from ..patterns import lazy
 from ..python_config import parse_config
 from ..reading import FILE, SCRIPT, Dialect, Reading
 
 __all__ = ["DIALECT", "raw_settings", "read_config"]
 
-_STOCK_DTYPE = re.compile(r"dtype\s*=\s*'bfloat16' if torch\.cuda\.is_available\(\)")
+_STOCK_DTYPE = lazy(r"dtype\s*=\s*'bfloat16' if torch\.cuda\.is_available\(\)")
 
 
 def is_training_script(text: str) -> bool:

@@ -19,6 +19,7 @@ from ..files import InputFile
 from ..human import HUMAN, human, human_interval
 from ..log import LogParser, read_log
 from ..meaning import GRAD_NORM, LEARNING_RATE, STEP_TIME_S, TFLOPS, TOKENS_PER_S, TOKENS_SEEN, TRAIN_LOSS, Metric
+from ..patterns import lazy
 from ..printed import depth_of, read_printed
 from ..reading import Dialect, Reading
 from ..text import Line
@@ -26,19 +27,19 @@ from ..vocabulary import checked
 
 __all__ = ["DIALECT", "NanotronLog"]
 
-_PREFIX = re.compile(
+_PREFIX = lazy(
     r"^(?:.{0,60}?\s)?(?:\d{2,4}/\d\d(?:/\d\d)? )?\d\d:\d\d:\d\d \[(?:[A-Z]{4,8})((?:\|[^|\]]{1,80}){0,9})\]: "
 )
-_HEAD = re.compile(r"(?:^|\s)iteration: (\d{1,15}) / (\d{1,15})(?= \||$)")
-_ITEM = re.compile(rf"\| ([\w/]{{1,80}}): ({HUMAN})(?= \||\s*$)")
-_ETA = re.compile(r"\| eta: (?:\d{1,6} days?, )?\d{1,2}:\d\d:\d\d")
-_FIGURES = re.compile(r"(?:^|\s)mbs: (\d{1,9}) \| grad_accum: (\d{1,9})(?: \| cp: (\d{1,6}))? \| (.{1,400})$")
-_FIGURE = re.compile(r"(?:^|\| )(\w{1,40}): (\d{1,18})(?= \||\s*$)")
-_PARAMETERS = re.compile(rf"Total number of parameters: ({HUMAN}) \(([\d.]{{1,16}})MiB\)")
-_OBJECT = re.compile(r"^(?:\w{0,40}Config)\((?=\w{1,60}=)")
-_START = re.compile(r"^(?:\x1b\[1m)?Config:\s*$")
-_RANKS = re.compile(r"\b(EP|CP|DP|PP|TP)=(\d{1,6})")
-_QUICK = re.compile(r"iteration: |mbs: |number of parameters|Config|Start")
+_HEAD = lazy(r"(?:^|\s)iteration: (\d{1,15}) / (\d{1,15})(?= \||$)")
+_ITEM = lazy(rf"\| ([\w/]{{1,80}}): ({HUMAN})(?= \||\s*$)")
+_ETA = lazy(r"\| eta: (?:\d{1,6} days?, )?\d{1,2}:\d\d:\d\d")
+_FIGURES = lazy(r"(?:^|\s)mbs: (\d{1,9}) \| grad_accum: (\d{1,9})(?: \| cp: (\d{1,6}))? \| (.{1,400})$")
+_FIGURE = lazy(r"(?:^|\| )(\w{1,40}): (\d{1,18})(?= \||\s*$)")
+_PARAMETERS = lazy(rf"Total number of parameters: ({HUMAN}) \(([\d.]{{1,16}})MiB\)")
+_OBJECT = lazy(r"^(?:\w{0,40}Config)\((?=\w{1,60}=)")
+_START = lazy(r"^(?:\x1b\[1m)?Config:\s*$")
+_RANKS = lazy(r"\b(EP|CP|DP|PP|TP)=(\d{1,6})")
+_QUICK = lazy(r"iteration: |mbs: |number of parameters|Config|Start")
 _DIGITS = "printed with three digits"
 _MAX_DICT_LINES = 1_000
 _MAX_DICT_CHARS = 100_000

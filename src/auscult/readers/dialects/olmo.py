@@ -30,6 +30,7 @@ from ..meaning import (
     VAL_LOSS,
     Metric,
 )
+from ..patterns import lazy
 from ..printed import read_printed
 from ..reading import Dialect, Reading
 from ..text import Line
@@ -37,24 +38,24 @@ from ..vocabulary import checked
 
 __all__ = ["DIALECT", "OlmoLog"]
 
-_HEAD = re.compile(r"\[step=(\d{1,15})/(\d{1,15}|\?\?\?),epoch=(\d{1,9})(?:,eta=[^\]]{0,60})?\]")
-_METRIC = re.compile(
+_HEAD = lazy(r"\[step=(\d{1,15})/(\d{1,15}|\?\?\?),epoch=(\d{1,9})(?:,eta=[^\]]{0,60})?\]")
+_METRIC = lazy(
     rf"^(?:\d{{4}}-\d\d-\d\dT[\d:.]{{5,24}}Z? )?\s{{2,120}}([A-Za-z][\w /.()%\-*+:]{{0,160}}?)=({FLOAT})([BTPEKM]?)\s*$"
 )
-_CUT_METRIC = re.compile(
+_CUT_METRIC = lazy(
     r"^(?:\d{4}-\d\d-\d\dT[\d:.]{5,24}Z? )?\s{2,120}(?:train|optim|throughput|eval|System|gpu_memory)/[^=]{0,160}="
 )
-_TOTAL = re.compile(
+_TOTAL = lazy(
     r"Total number of parameters: ([\d,]{1,26})\s*$|Building transformer with ([\d,]{1,26}) total params|- ([\d,]{1,26}) total params"
 )
-_WITHOUT = re.compile(r"Number of non-embedding parameters: ([\d,]{1,26})\s*$|([\d,]{1,26}) non-embedding params")
-_CARD = re.compile(r"GPU capacity: (\S.{1,80}?) with [\d.]{1,12}\s?GiB memory")
-_DEVICE = re.compile(r"Device: (\S.{1,80}?), Device peak Flops/s: (\d{10,18})\s*$")
-_RANKS = re.compile(r"Data parallel world size = ([\d,]{1,12})\s*$")
-_CONFIG = re.compile(r"\bTrainConfig\(")
-_NAN = re.compile(r"(?:ValueError: |RuntimeError: )(?:nan|inf|-inf) loss encountered")
-_CANCELLED = re.compile(r"Run canceled(?: due to (.{1,100}?))?(?:, stopping in \d{1,9} more steps\.\.\.)?\s*$")
-_QUICK = re.compile(r"step=|param|capacity|Device: |world size|TrainConfig|loss encountered|Run canceled")
+_WITHOUT = lazy(r"Number of non-embedding parameters: ([\d,]{1,26})\s*$|([\d,]{1,26}) non-embedding params")
+_CARD = lazy(r"GPU capacity: (\S.{1,80}?) with [\d.]{1,12}\s?GiB memory")
+_DEVICE = lazy(r"Device: (\S.{1,80}?), Device peak Flops/s: (\d{10,18})\s*$")
+_RANKS = lazy(r"Data parallel world size = ([\d,]{1,12})\s*$")
+_CONFIG = lazy(r"\bTrainConfig\(")
+_NAN = lazy(r"(?:ValueError: |RuntimeError: )(?:nan|inf|-inf) loss encountered")
+_CANCELLED = lazy(r"Run canceled(?: due to (.{1,100}?))?(?:, stopping in \d{1,9} more steps\.\.\.)?\s*$")
+_QUICK = lazy(r"step=|param|capacity|Device: |world size|TrainConfig|loss encountered|Run canceled")
 _BIG = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 _MAX_METRICS = 400
 _GIB = 2**30
@@ -93,7 +94,7 @@ _BATCHES: Mapping[str, Metric] = {
     "throughput/device/batches_per_second": _STEP_TIME.but(window="mean over the last speed_monitor.window_size steps"),
     "throughput/device/BPS": _STEP_TIME,
 }
-_EVALUATION = re.compile(r"^(?:eval/)?(?:lm/|perplexity/)?(.{1,120}?)/(CrossEntropyLoss|CE loss|Perplexity|PPL)$")
+_EVALUATION = lazy(r"^(?:eval/)?(?:lm/|perplexity/)?(.{1,120}?)/(CrossEntropyLoss|CE loss|Perplexity|PPL)$")
 _NAMES: Mapping[str, str] = {
     "model.d_model": "architecture.d_model",
     "model.n_layers": "architecture.n_layer",

@@ -23,6 +23,7 @@ from ..json_text import key_lines, mapping_in, peek
 from ..log import series_of
 from ..meaning import VAL_LOSS
 from ..metric_names import MAX_NAME
+from ..patterns import lazy
 from ..reading import FRAMEWORK, Dialect, Reading
 from ..vocabulary import checked
 
@@ -45,7 +46,7 @@ _ARGUMENTS = {
     "--lr-scheduler": "recipe.schedule",
     "--log-every-n-steps": "recipe.log_interval",
 }
-_SHAPE = re.compile(r"(?:^|/)d=(\d{1,6})_l=(\d{1,4})_h=(\d{1,4})(?:\.json)?$")
+_SHAPE = lazy(r"(?:^|/)d=(\d{1,6})_l=(\d{1,4})_h=(\d{1,4})(?:\.json)?$")
 _NOTED = ("params_no_embed", "chinchilla_multiplier", "qk_norm", "z_loss", "acc", "global_bs", "grad_checkpointing")
 _MAX_RESULTS = 1_000
 _MAX_STEP = 2**62

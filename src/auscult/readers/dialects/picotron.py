@@ -17,19 +17,20 @@ from ..files import InputFile
 from ..human import HUMAN, human, human_interval
 from ..log import FLOAT, LogParser, read_log
 from ..meaning import MEMORY_BYTES, MFU, TOKENS_PER_S, TOKENS_SEEN, TRAIN_LOSS, Metric
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..text import Line
 
 __all__ = ["DIALECT", "PicotronLog"]
 
-_HEAD = re.compile(rf"(?:^|\s)Step: (\d{{1,15}})\s{{0,8}}[|,] Loss: {{0,8}}({FLOAT})(?=\s|,|$)")
-_FIELD = re.compile(
+_HEAD = lazy(rf"(?:^|\s)Step: (\d{{1,15}})\s{{0,8}}[|,] Loss: {{0,8}}({FLOAT})(?=\s|,|$)")
+_FIELD = lazy(
     rf"[|,] (Global batch size|Tokens/s/GPU|Tokens/s|Tokens|MFU|Memory usage): {{0,10}}({HUMAN})(?:/({HUMAN}))?(%|GB)?(?= |,|$)"
 )
-_PER_STEP = re.compile(rf"Tokens per step: ({HUMAN})\s*$")
-_PARAMETERS = re.compile(rf"Number of parameters: ({HUMAN})\s*$")
-_DECIMALS = re.compile(r"\.\d{4}$|^-?(?:nan|inf)$")
-_QUICK = re.compile(r"Step: |Tokens per step|Number of parameters")
+_PER_STEP = lazy(rf"Tokens per step: ({HUMAN})\s*$")
+_PARAMETERS = lazy(rf"Number of parameters: ({HUMAN})\s*$")
+_DECIMALS = lazy(r"\.\d{4}$|^-?(?:nan|inf)$")
+_QUICK = lazy(r"Step: |Tokens per step|Number of parameters")
 H100_PEAK_FLOPS_PER_S = 989.5e12
 _ROUNDED = "rounded to two decimals in its unit"
 _LOSS = TRAIN_LOSS.but(window="the batch of one step, mean over data- and context-parallel ranks", scope="global")

@@ -6,7 +6,6 @@ for each storage, uncompressed, so that the directory gives their sizes. What th
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from ...errors import NotText
 from ...run import Known, Problem, Source
 from ..files import InputFile
+from ..patterns import lazy
 from ..reading import FRAMEWORK, Dialect, Reading
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ _END = b"PK\x05\x06"
 _END_BYTES = 22 + 65_535
 _MAX_DIRECTORY = 8 * 2**20
 """Some hundred thousand storages; Python takes ten times as much to list them."""
-_STORAGE = re.compile(r"^[^/]{1,200}/data/\d{1,9}$")
-_PICKLE = re.compile(r"^[^/]{1,200}/data\.pkl$")
+_STORAGE = lazy(r"^[^/]{1,200}/data/\d{1,9}$")
+_PICKLE = lazy(r"^[^/]{1,200}/data\.pkl$")
 _KINDS = (
-    (re.compile(r"optim"), "optimizer state"),
-    (re.compile(r"sched"), "schedule state"),
-    (re.compile(r"rng_state|random_states"), "random state"),
-    (re.compile(r"scaler"), "loss scale state"),
-    (re.compile(r"adapter"), "adapter"),
-    (re.compile(r"pytorch_model|model_states|^model"), "model weights"),
+    (lazy(r"optim"), "optimizer state"),
+    (lazy(r"sched"), "schedule state"),
+    (lazy(r"rng_state|random_states"), "random state"),
+    (lazy(r"scaler"), "loss scale state"),
+    (lazy(r"adapter"), "adapter"),
+    (lazy(r"pytorch_model|model_states|^model"), "model weights"),
 )
 
 

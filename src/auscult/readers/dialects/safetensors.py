@@ -6,13 +6,13 @@ The file is ``u64le length | JSON header | data``. (huggingface/safetensors, for
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InputTooLarge, NotText
 from ...run import Known, Problem, Quantity, Source
 from ..files import InputFile
+from ..patterns import lazy
 from ..reading import FRAMEWORK, Dialect, Reading
 from ..vocabulary import checked
 
@@ -24,8 +24,8 @@ __all__ = ["DIALECT"]
 _MAX_HEADER = 64 * 2**20
 """The format allows 100 MB; a model of ten thousand tensors needs one."""
 _MAX_TENSORS = 500_000
-_SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.safetensors$")
-_NOT_A_MODEL = re.compile(r"optimizer|optim_states|scheduler|random_states")
+_SHARD = lazy(r"-(\d{5})-of-(\d{5})\.safetensors$")
+_NOT_A_MODEL = lazy(r"optimizer|optim_states|scheduler|random_states")
 _LARGEST = 2**40
 
 

@@ -39,6 +39,7 @@ from ..meaning import (
 from ..megatron_keys import interpret as interpret_megatron
 from ..megatron_keys import value as megatron_value
 from ..metric_names import EPOCH, Meant, meant
+from ..patterns import lazy
 from ..reading import FRAMEWORK, TRACKER, Dialect, Reading
 from ..vocabulary import checked
 from .hf_config import config_reading
@@ -92,9 +93,9 @@ _FIXED: Mapping[str, Meant] = {
     # nanotron and others with consumed tokens
     "consumed_tokens": Meant(TOKENS_SEEN.but(scope="global")),
 }
-_OTHER_AXIS = re.compile(r"^(.{1,150}?)(?: vs | \()(samples|tokens|steps|iterations)\)?$")
-_DEEPSPEED = re.compile(r"^Train/Samples/(\w{1,80})$")
-_VAL_FOLDER = re.compile(r"(?:^|/)(?:val|valid|validation|eval|test|dev)(?:/|$)", re.IGNORECASE)
+_OTHER_AXIS = lazy(r"^(.{1,150}?)(?: vs | \()(samples|tokens|steps|iterations)\)?$")
+_DEEPSPEED = lazy(r"^Train/Samples/(\w{1,80})$")
+_VAL_FOLDER = lazy(r"(?:^|/)(?:val|valid|validation|eval|test|dev)(?:/|$)", re.IGNORECASE)
 _TEXT = "/text_summary"
 _MEGATRON_SURE = frozenset({"micro_batch_size", "hidden_size", "num_layers", "global_batch_size"})
 _SKIP = frozenset({"hp_metric", "epoch_time"})

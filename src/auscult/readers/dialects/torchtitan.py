@@ -20,36 +20,35 @@ from ..files import InputFile
 from ..log import FLOAT, LogParser, number, read_log
 from ..meaning import GRAD_NORM, LEARNING_RATE, MEMORY_BYTES, MFU, TFLOPS, TRAIN_LOSS, VAL_LOSS, Metric
 from ..megatron_keys import value
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..text import Line
 from ..vocabulary import canonical
 
 __all__ = ["DIALECT", "TorchtitanLog"]
 
-_HEAD = re.compile(r"(?:^|[\s-])(validate )?step: {0,12}(\d{1,12})\s{1,8}(?=[a-z_]{2,20}: )")
-_FIELD = re.compile(
+_HEAD = lazy(r"(?:^|[\s-])(validate )?step: {0,12}(\d{1,12})\s{1,8}(?=[a-z_]{2,20}: )")
+_FIELD = lazy(
     rf"\b([a-z][a-z_]{{1,30}}): {{0,12}}({FLOAT})(GiB|GB|MiB|%)?(?:\((\d{{1,6}}(?:\.\d{{0,4}})?)%\))?(?=\s|$)"
 )
-_VERSION = re.compile(r"torchtitan version: (\S{1,60})")
-_JOB = re.compile(r"\bStarting job: (.{1,100})$")
-_MESH = re.compile(r"Building device mesh with parallelism: ((?:\w{1,20}=-?\d{1,9},? ?){1,16})")
-_OLD_MESH = re.compile(r"Building \d{1,2}-D device mesh with \[[^\]]{0,200}\], \[([\d, ]{1,80})\]")
-_CARD = re.compile(r"\b(?:CUDA|XPU|HPU|NPU|MPS|GPU) capacity: (\S.{1,80}?) with [\d.]{1,12}\s?Gi?B memory")
-_SIZE = re.compile(r"\bModel (\S.{0,80}?) size: ([\d,]{1,26}) total parameters")
-_ACTIVE = re.compile(r"Total parameter count: dense [\d,]{1,26}, sparse [\d,]{1,26}, active ([\d,]{1,26})")
-_PEAK = re.compile(r"Peak FLOPS used for computing MFU: (\d(?:\.\d{1,6})?e\+?\d{1,3})")
-_TRAINER = re.compile(
+_VERSION = lazy(r"torchtitan version: (\S{1,60})")
+_JOB = lazy(r"\bStarting job: (.{1,100})$")
+_MESH = lazy(r"Building device mesh with parallelism: ((?:\w{1,20}=-?\d{1,9},? ?){1,16})")
+_OLD_MESH = lazy(r"Building \d{1,2}-D device mesh with \[[^\]]{0,200}\], \[([\d, ]{1,80})\]")
+_CARD = lazy(r"\b(?:CUDA|XPU|HPU|NPU|MPS|GPU) capacity: (\S.{1,80}?) with [\d.]{1,12}\s?Gi?B memory")
+_SIZE = lazy(r"\bModel (\S.{0,80}?) size: ([\d,]{1,26}) total parameters")
+_ACTIVE = lazy(r"Total parameter count: dense [\d,]{1,26}, sparse [\d,]{1,26}, active ([\d,]{1,26})")
+_PEAK = lazy(r"Peak FLOPS used for computing MFU: (\d(?:\.\d{1,6})?e\+?\d{1,3})")
+_TRAINER = lazy(
     r"(?:Trainer is initialized|Training starts at step \d{1,12},) with local batch size (\d{1,9}), "
     r"global batch size (\d{1,9}), (?:gradient accumulation steps (\d{1,9}), )?sequence length (\d{1,12}), "
     r"total steps (\d{1,12}) \(warmup (\d{1,12})\)"
 )
-_WARMUP = re.compile(
-    r"Warmup steps \((\d{1,12})\) exceed total steps \(\d{1,12}\)\. Adjusting warmup steps to (\d{1,12})"
-)
-_BUILDING = re.compile(r"\bBuilding (\S{1,60} \S{1,60}) with .{0,40}?[({](.{0,4000})")
-_ARGUMENT = re.compile(r"\b'?\"?([a-z_]{2,40})'?\"?(?:=|: )([\w.+-]{1,40})(?=[,)}\s]|$)")
-_COMPILE = re.compile(r"Compiling each TransformerBlock with torch\.compile|Compiling the model with torch\.compile")
-_QUICK = re.compile(
+_WARMUP = lazy(r"Warmup steps \((\d{1,12})\) exceed total steps \(\d{1,12}\)\. Adjusting warmup steps to (\d{1,12})")
+_BUILDING = lazy(r"\bBuilding (\S{1,60} \S{1,60}) with .{0,40}?[({](.{0,4000})")
+_ARGUMENT = lazy(r"\b'?\"?([a-z_]{2,40})'?\"?(?:=|: )([\w.+-]{1,40})(?=[,)}\s]|$)")
+_COMPILE = lazy(r"Compiling each TransformerBlock with torch\.compile|Compiling the model with torch\.compile")
+_QUICK = lazy(
     r"step|torchtitan version|Starting job|mesh|capacity|parameters|parameter count|FLOPS|initialized|Building|ompiling"
 )
 _SINCE = "the logging interval"

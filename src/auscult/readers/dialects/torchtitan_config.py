@@ -17,6 +17,7 @@ from ...run import Known, Quantity, Source, Unknown, known
 from ..config_sheet import Sheet, default
 from ..files import InputFile
 from ..json_text import peek, read_mapping
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..toml_text import read_toml
 
@@ -29,8 +30,8 @@ _TABLES = frozenset(
         *("lr_scheduler", "parallelism", "experimental", "float8", "compile", "validation", "quantize", "comm"),
     }
 )
-_HEADER = re.compile(r"^\[([\w.]{1,60})\]", re.MULTILINE)
-_IMAGES = re.compile(r"^name\s{0,8}=\s{0,8}[\"']flux", re.MULTILINE)
+_HEADER = lazy(r"^\[([\w.]{1,60})\]", re.MULTILINE)
+_IMAGES = lazy(r"^name\s{0,8}=\s{0,8}[\"']flux", re.MULTILINE)
 """torchtitan trains image models, too."""
 _NOT_CONFIGS = frozenset({"pyproject.toml", "cargo.toml", "poetry.toml", "auscult.toml", "netlify.toml", "ruff.toml"})
 _NAMES = {

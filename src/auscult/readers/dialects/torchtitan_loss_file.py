@@ -6,7 +6,6 @@ all digits. Nothing in such a file says what the numbers are, so a file is recog
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -16,11 +15,12 @@ from ..columns import Thinned
 from ..files import InputFile
 from ..log import FLOAT, series_of
 from ..meaning import TRAIN_LOSS
+from ..patterns import lazy
 from ..reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
 
-_ROW = re.compile(rf"^\s{{0,8}}(\d{{1,12}})[ \t]{{1,8}}({FLOAT})\s*$")
+_ROW = lazy(rf"^\s{{0,8}}(\d{{1,12}})[ \t]{{1,8}}({FLOAT})\s*$")
 _LOSS = TRAIN_LOSS.but(window="the step, mean over all data-parallel ranks", scope="global")
 _MIN_ROWS = 3
 _SUFFIXES = ("", ".txt", ".log", ".loss", ".losses", ".dat")

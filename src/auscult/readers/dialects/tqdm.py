@@ -27,6 +27,7 @@ from ..meaning import (
     VAL_LOSS,
     Metric,
 )
+from ..patterns import lazy
 from ..progress import Bar, LastDraw, bars_in
 from ..reading import ECHO, Dialect, Reading
 from ..text import Line
@@ -34,13 +35,11 @@ from .nanogpt import NanoGPTLog
 
 __all__ = ["DIALECT", "BarLog", "NanoGPTBarLog"]
 
-_EPOCH = re.compile(r"\bepochs?\b\W{0,4}(\d{1,7})(?:\s?(?:/|of)\s?(\d{1,7}))?", re.IGNORECASE)
-_STEP = re.compile(r"\b(?:global[ _]?step|step|iter(?:ation)?)\b\W{0,3}(\d{1,12})(?:\s?/\s?(\d{1,12}))?", re.IGNORECASE)
-_HELD_OUT = re.compile(r"\b(?:val|valid|validation|validating|eval|evaluation|evaluating|dev)\b", re.IGNORECASE)
-_TEST = re.compile(r"\b(?:test|testing)\b", re.IGNORECASE)
-_NANOGPT = re.compile(
-    r"^(?:Overriding config with |tokens per iteration will be: |number of parameters: [\d.]{1,12}M)", re.M
-)
+_EPOCH = lazy(r"\bepochs?\b\W{0,4}(\d{1,7})(?:\s?(?:/|of)\s?(\d{1,7}))?", re.IGNORECASE)
+_STEP = lazy(r"\b(?:global[ _]?step|step|iter(?:ation)?)\b\W{0,3}(\d{1,12})(?:\s?/\s?(\d{1,12}))?", re.IGNORECASE)
+_HELD_OUT = lazy(r"\b(?:val|valid|validation|validating|eval|evaluation|evaluating|dev)\b", re.IGNORECASE)
+_TEST = lazy(r"\b(?:test|testing)\b", re.IGNORECASE)
+_NANOGPT = lazy(r"^(?:Overriding config with |tokens per iteration will be: |number of parameters: [\d.]{1,12}M)", re.M)
 _MANY_EPOCHS = 20
 """From so many epochs on, the epoch is the axis: a point for each, rather than for each batch of each."""
 _SHOWN = "what the bar shows: the last batch, or a running mean"

@@ -12,17 +12,18 @@ from typing import Any
 
 from ...run import Known, Source
 from ..files import InputFile
+from ..patterns import lazy
 from ..reading import TRACKER, Dialect, Reading
 from ..wandb_folder import cards, configured, place_of, placed
 from ..yaml_text import read_yaml
 
 __all__ = ["DIALECT"]
 
-_SURE = re.compile(r"^wandb_version: |^_wandb:\s*\n\s+(?:desc:[^\n]{0,200}\n\s+)?value:", re.M)
-_ENTRY = re.compile(r"^[^\s#:][^\n:]{0,200}:\s*\n(?:\s+desc:[^\n]{0,500}\n)?\s+value:", re.M)
-_VALUE = re.compile(r"\.value(?:\.|$)")
-_CARD = re.compile(r"_wandb\.value\.e\.[^.]{1,100}\.gpu(?:_nvidia\.\d{1,4}\.name|_amd\.\d{1,4}\.name)?")
-_COUNT = re.compile(r"_wandb\.value\.e\.[^.]{1,100}\.gpu_count")
+_SURE = lazy(r"^wandb_version: |^_wandb:\s*\n\s+(?:desc:[^\n]{0,200}\n\s+)?value:", re.M)
+_ENTRY = lazy(r"^[^\s#:][^\n:]{0,200}:\s*\n(?:\s+desc:[^\n]{0,500}\n)?\s+value:", re.M)
+_VALUE = lazy(r"\.value(?:\.|$)")
+_CARD = lazy(r"_wandb\.value\.e\.[^.]{1,100}\.gpu(?:_nvidia\.\d{1,4}\.name|_amd\.\d{1,4}\.name)?")
+_COUNT = lazy(r"_wandb\.value\.e\.[^.]{1,100}\.gpu_count")
 
 
 def _values(found: dict[str, Known[Any]]) -> dict[str, Known[Any]]:

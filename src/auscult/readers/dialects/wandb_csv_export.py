@@ -20,13 +20,14 @@ from ..log import series_of
 from ..loose_settings import settings_of
 from ..meaning import Metric
 from ..metric_names import MAX_NAME, Meant, is_step, meant, unique, words
+from ..patterns import lazy
 from ..reading import TRACKER, Dialect, Reading
 from ..table import LOSSES, number_of, positive
 from .csv import Sheet, rows_of, sheet_of
 
 __all__ = ["DIALECT"]
 
-_SERIES = re.compile(r"^(?P<run>.{1,400}?) - (?P<metric>[^\n]{1,200})$")
+_SERIES = lazy(r"^(?P<run>.{1,400}?) - (?P<metric>[^\n]{1,200})$")
 _SPREAD = ("__MIN", "__MAX")
 _W_AND_B = frozenset({"Name", "State", "Notes", "User", "Tags", "Created", "Runtime", "Sweep"})
 _PRIVATE = frozenset(

@@ -11,17 +11,18 @@ from typing import Any
 from ...run import Known, Problem, Source
 from ..files import InputFile
 from ..literals import NotLiteral, evaluate
+from ..patterns import lazy
 from ..reading import TRACKER, Dialect, Reading
 from ..text import Line
 from ..wandb_folder import configured, flattened, place_of, placed, true_name
 
 __all__ = ["DIALECT"]
 
-_START = re.compile(r"(?:^|\s)config: (\{.*)$")
-_UPDATE = re.compile(r"\bconfig_cb (None|\(.{1,300}?\)|[\w.'/-]{1,200}) (.{1,4000}?) (None|\{.*)$")
-_FOLDER = re.compile(r"[\\/](?:offline-|dry)?run-\d{8}_\d{6}-([\w.-]{1,128})[\\/]logs")
-_OURS = re.compile(r"\[wandb_(?:init|setup|run)\.py:|wandb\.init called with|wandb_init\.py")
-_PAIR = re.compile(
+_START = lazy(r"(?:^|\s)config: (\{.*)$")
+_UPDATE = lazy(r"\bconfig_cb (None|\(.{1,300}?\)|[\w.'/-]{1,200}) (.{1,4000}?) (None|\{.*)$")
+_FOLDER = lazy(r"[\\/](?:offline-|dry)?run-\d{8}_\d{6}-([\w.-]{1,128})[\\/]logs")
+_OURS = lazy(r"\[wandb_(?:init|setup|run)\.py:|wandb\.init called with|wandb_init\.py")
+_PAIR = lazy(
     r"'([A-Za-z_][\w./-]{0,200})': "
     r"(-?\d{1,40}(?:\.\d{0,40})?(?:[eE][-+]?\d{1,4})?|-?\.\d{1,40}|True|False|None|nan|-?inf|'[^'\\]{0,500}')(?=[,}])"
 )

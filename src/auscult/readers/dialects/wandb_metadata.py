@@ -11,6 +11,7 @@ from ...errors import NotText
 from ...run import Known, Source
 from ..files import MAX_CONFIG_BYTES, InputFile
 from ..nanogpt_keys import SANE
+from ..patterns import lazy
 from ..reading import TRACKER, Dialect, Reading
 from ..wandb_folder import Said, cards, configured, json_line, nanogpt_said, place_of, placed, shown
 
@@ -21,11 +22,11 @@ _ARGUMENTS_AUTHORITY = TRACKER - 2
 """The command line asked for it; what the script logged is what it used."""
 _MAX_ARGUMENTS = 500
 _MAX_ARGUMENT = 300
-_OPTION = re.compile(r"--?([A-Za-z_][\w.-]{0,100})(?:=(.*))?", re.DOTALL)
-_CONFIG_FILE = re.compile(r"(?:[\w-][\w.-]{0,60}/){0,6}([\w-][\w.-]{0,100}\.(?:py|ya?ml|json|toml))")
-_VERSION = re.compile(r"(?:CPython |PyPy )?\d{1,3}(?:\.\d{1,4}){0,3}")
+_OPTION = lazy(r"--?([A-Za-z_][\w.-]{0,100})(?:=(.*))?", re.DOTALL)
+_CONFIG_FILE = lazy(r"(?:[\w-][\w.-]{0,60}/){0,6}([\w-][\w.-]{0,100}\.(?:py|ya?ml|json|toml))")
+_VERSION = lazy(r"(?:CPython |PyPy )?\d{1,3}(?:\.\d{1,4}){0,3}")
 _NANOGPT_SWITCHES = frozenset({"wandb_log", "wandb_project", "out_dir", "always_save_checkpoint", "device", "backend"})
-_SEVERAL = re.compile(r"\d{1,6}")
+_SEVERAL = lazy(r"\d{1,6}")
 
 
 def _options(arguments: Any) -> tuple[dict[str, Any], bool]:

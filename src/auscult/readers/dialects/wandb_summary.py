@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...errors import NotText
 from ...run import Known, Notice, Source
 from ..files import MAX_CONFIG_BYTES, InputFile
+from ..patterns import lazy
 from ..reading import TRACKER, Dialect, Reading
 from ..wandb_folder import place_of, placed
 from ..wandb_history import read_history
 
 __all__ = ["DIALECT"]
 
-_NAME = re.compile(r"wandb-summary(?:[-_.]\w{1,40})?\.json")
-_BARE = re.compile(r"(?<![\w\"])-?(?:NaN|Infinity)(?![\w\"])")
-_OWN = re.compile(r'"_(?:step|runtime|timestamp|wandb)"\s*:')
+_NAME = lazy(r"wandb-summary(?:[-_.]\w{1,40})?\.json")
+_BARE = lazy(r"(?<![\w\"])-?(?:NaN|Infinity)(?![\w\"])")
+_OWN = lazy(r'"_(?:step|runtime|timestamp|wandb)"\s*:')
 _MAX_DEPTH = 4
 _MAX_VALUES = 10_000
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import struct
 import zlib
 from array import array
@@ -22,6 +21,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal
+
+from ..patterns import lazy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +95,7 @@ _NVIDIA_NAME: Final = 1
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 
-_JSON_NUMBER: Final = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+_JSON_NUMBER: Final = lazy(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE: Final = {
     quote + text + quote: float(text) for text in (b"NaN", b"Infinity", b"-Infinity") for quote in (b"", b'"')
 }
