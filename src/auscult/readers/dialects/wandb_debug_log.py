@@ -66,7 +66,11 @@ def _pairs(text: str) -> dict[str, Any]:
     """Return the plain pairs of a dictionary that is not Python as a whole: some object in it was printed as ``<…>``."""
     found: dict[str, Any] = {}
     for name, value in _PAIR.findall(text[:_MAX_CHARS]):
-        found.setdefault(name, ast.literal_eval(value) if value.lstrip("-") not in _NAMES else float(value))
+        try:
+            plain = ast.literal_eval(value) if value.lstrip("-") not in _NAMES else float(value)
+        except (SyntaxError, ValueError):
+            continue  # `0123`, which Python takes for no number
+        found.setdefault(name, plain)
     return found
 
 

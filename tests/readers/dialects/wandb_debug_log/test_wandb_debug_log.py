@@ -72,6 +72,12 @@ def test_objects_among_the_values(tmp_path: Path) -> None:
     }
 
 
+def test_a_number_that_python_takes_for_none(tmp_path: Path) -> None:
+    """`0123` among plain pairs, which fuzzing found, is left out; what stands beside it is read."""
+    (reading,) = readings(DIALECT, tmp_path, NAME, log("{'model': <Thing at 0x7f>, 'lr': 0123, 'batch_size': 32}"))
+    assert said(reading.settings) == {"recipe.batch_size": 32}
+
+
 def test_nothing_is_executed(tmp_path: Path) -> None:
     """Calls, names and huge powers are left out, and what stands beside them is read."""
     text = "{'batch_size': 8, 'a': open('x', 'w'), 'b': 9**9**9, 'c': __import__('os'), 'lr': 1e-4 * 2}"
