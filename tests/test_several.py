@@ -128,3 +128,22 @@ def test_a_resumed_run_in_two_files_is_one_run(made_up: MadeUpRun) -> None:
     latest = series.latest_pass()
     assert list(latest.steps) == sorted(set(series.steps))
     assert latest.source(len(latest) - 1).file == "train_resumed.log"
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown"])
+def test_names_of_strangers_drive_no_terminal_and_end_no_quotes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    """A file's name with escapes or a command in it is shown as text, and the next command quotes it for the shell."""
+    for name, shift in (("a\x1b[31m$(x).log", 0.0), ("b.log", 0.4)):
+        lines = (f"iter {i}: loss {5 - i / 100 + shift:.4f}, time 90.00ms, mfu 30.00%" for i in range(40))
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+    main(["diagnose", str(tmp_path), "--fail-on", "never", "--format", form])
+    out = capsys.readouterr().out
+    assert "a$(x).log" in out
+    assert "--run 'a$(x).log'" in out
+    assert "\x1b" not in out
+    main(["diagnose", str(tmp_path), "--fail-on", "never", "--format", form, "--run", "a$(x).log"])
+    out = capsys.readouterr().out
+    assert "a$(x).log" in out
+    assert "\x1b" not in out

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shlex
 import signal
 import sys
 import tempfile
@@ -135,6 +134,7 @@ def _step(text: str) -> int:
 
 def _read(arguments: argparse.Namespace) -> tuple[Found, str]:
     from .readers import Found, given_by_options, read, read_all
+    from .report.printable import quoted
 
     given = given_by_options(gpu=arguments.gpu, train_tokens=arguments.train_tokens, val_tokens=arguments.val_tokens)
     options = [
@@ -146,9 +146,9 @@ def _read(arguments: argparse.Namespace) -> tuple[Found, str]:
     with _progress_bar():
         if arguments.which is not None:
             run = read(*arguments.paths, given=given, dialect=arguments.dialect, run=arguments.which)
-            return Found((run,)), _quoted([*arguments.paths, *options, "--run", arguments.which])
+            return Found((run,)), quoted([*arguments.paths, *options, "--run", arguments.which])
         found = read_all(*arguments.paths, given=given, dialect=arguments.dialect)
-    return found, _quoted([*arguments.paths, *options])
+    return found, quoted([*arguments.paths, *options])
 
 
 @contextlib.contextmanager
@@ -160,6 +160,7 @@ def _progress_bar() -> Iterator[None]:
     import time
 
     from .readers import watched
+    from .readers.text import clean
 
     start = time.monotonic()
     bars: list[Progress] = []
@@ -172,7 +173,7 @@ def _progress_bar() -> Iterator[None]:
             bars.append(_start_bar())
         bar = bars[0]
         if file not in tasks:
-            tasks[file] = bar.add_task(f"reading {file}", total=total or None)
+            tasks[file] = bar.add_task(f"reading {clean(file)}", total=total or None)
         bar.update(tasks[file], completed=done)
 
     try:
@@ -191,12 +192,6 @@ def _start_bar() -> Progress:
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
     bar.start()
     return bar
-
-
-def _quoted(parts: Sequence[str]) -> str:
-    """Return arguments as a shell takes them, in double quotes where that is safe and reads better."""
-    text = shlex.join(parts)
-    return text if any(mark in text for mark in '"$`\\!') else text.replace("'", '"')
 
 
 def _diagnose(arguments: argparse.Namespace) -> int:

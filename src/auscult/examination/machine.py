@@ -21,8 +21,9 @@ __all__ = ["MachineFacts"]
 
 MFU_HALF_LIFE = 7
 """Logged iterations after which half of a disturbance is left in nanoGPT's running average (0.9⁷ = 0.48)."""
-WHOLE_SLACK = 0.1
 FORK_SLACK = 0.25
+"""How far the implied processes may lie from the number of the machine's cards: an MLP left out shifts them by an eighth."""
+WHOLE_SLACK = 0.1
 MAX_SLACK = 0.15
 """How far from a whole number the implied processes may lie: a tenth (the shape may be a fork's), and never so far that any
 number would count as whole."""
@@ -247,9 +248,12 @@ class MachineFacts(BudgetFacts):
 
     @property
     def _prints_share_of_process(self) -> bool:
-        """Whether the printed MFU is nanoGPT's: each process prints that of its own share of the step."""
+        """Whether the printed MFU is nanoGPT's: each process prints that of its own share of the step, of an A100's peak."""
         said, series = self.run.logged.mfu_peak_flops_per_s, self.run.get("mfu")
-        return isinstance(said, Known) and said.source.how == "default" if series is not None else True
+        if series is None:
+            return True  # a person quotes it, of a nanoGPT log
+        built_in = isinstance(said, Known) and said.source.how == "default"
+        return built_in and series.scope == "rank" and value_of(said) == flops_facts.A100_PEAK_FLOPS_PER_S
 
     @cached_property
     def mfu_logged_peak(self) -> Quantity[float]:

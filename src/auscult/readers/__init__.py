@@ -18,6 +18,7 @@ from .grouping import Group, group
 from .privacy import nameless
 from .reading import Dialect, Reading
 from .registry import CLEAR, all_dialects, find_dialect, recognise
+from .text import clean
 
 __all__ = [
     "Found",
@@ -160,7 +161,7 @@ def read_all(*paths: str | os.PathLike[str], given: Given | None = None, dialect
 def _runs(search: _Search, given: Given) -> Found:
     groups = group(search.readings)[:_MAX_RUNS]
     single = len(groups) == 1
-    names = [search.name] if single else _names(groups)
+    names = [clean(search.name)] if single else _names(groups)
     runs, relations = [], []
     for name, each in zip(names, groups, strict=True):
         files = tuple(dict.fromkeys(r.file for r in (*each.companions, *each.histories)))
@@ -192,7 +193,7 @@ def _names(groups: list[Group]) -> list[str]:
     names = []
     for each, first, base in zip(groups, firsts, bases, strict=True):
         labelled = first.label and each.histories and bases.count(base) > 1
-        names.append(f"{base}#{first.label}" if labelled else str(base))
+        names.append(clean(f"{base}#{first.label}" if labelled else str(base)))
     taken, used = set(names), dict.fromkeys(names, 0)
     unique = []
     for name in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..diagnosis import Diagnosis
 from .outline import Block, Bullets, Code, Paragraph, Table, screen, sections
+from .printable import printable
 
 __all__ = ["escape", "render_markdown"]
 
@@ -25,7 +26,7 @@ def render_markdown(diagnosis: Diagnosis, invocation: str, *, quiet: bool = Fals
     """Return the report: the first screen as text and tables, the rest folded below it."""
     first = screen(diagnosis, invocation)
     lines = [
-        f"## auscult: {escape(diagnosis.run.name)}",
+        f"## auscult: {escape(printable(diagnosis.run.name))}",
         "",
         escape(first.header),
         "",

@@ -14,6 +14,7 @@ from ..facts.flops import A100_PEAK_FLOPS_PER_S
 from ..prose import duration, si
 from ..readers.registry import title_of
 from ..run import Known, Quantity, Series, Source, Unknown, value_of
+from .printable import printable
 
 __all__ = ["Block", "Bullets", "Code", "Curve", "Paragraph", "Row", "Screen", "Section", "Table", "screen", "sections"]
 
@@ -131,14 +132,16 @@ def screen(diagnosis: Diagnosis, invocation: str) -> Screen:
         Paths and options as the user gave them, for the next command.
     """
     rows = tuple(Row(worth(f), f.code, str(f.headline), _place(f.evidence), f.severity) for f in diagnosis.findings)
-    return Screen(
-        header=_header(diagnosis),
-        summary=str(diagnosis.verdict.summary),
-        curve=_curve(diagnosis),
-        rows=rows,
-        fine=_fine(diagnosis),
-        prescription=_prescription(diagnosis),
-        next_command=_next(diagnosis, invocation),
+    return printable(
+        Screen(
+            header=_header(diagnosis),
+            summary=str(diagnosis.verdict.summary),
+            curve=_curve(diagnosis),
+            rows=rows,
+            fine=_fine(diagnosis),
+            prescription=_prescription(diagnosis),
+            next_command=_next(diagnosis, invocation),
+        )
     )
 
 
@@ -271,7 +274,7 @@ def sections(diagnosis: Diagnosis, *, verbose: bool = False) -> tuple[Section, .
     ]
     if verbose:
         parts.append(_checks(diagnosis))
-    return tuple(part for part in parts if part is not None)
+    return printable(tuple(part for part in parts if part is not None))
 
 
 def _findings(d: Diagnosis) -> Section | None:

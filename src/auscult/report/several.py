@@ -14,6 +14,7 @@ from ..prose import si
 from ..readers import Found
 from ..readers.registry import title_of
 from ..run import Series, value_of
+from .printable import printable, quoted
 
 __all__ = ["Line", "lines_of", "render_several", "several_as_markdown"]
 
@@ -46,7 +47,7 @@ COLUMNS = ("run", "status", "last step", "loss", "first cause", "first finding")
 def lines_of(diagnoses: Sequence[Diagnosis]) -> tuple[Line, ...]:
     """Return a line for each run, in their order."""
     shared = _shared_file(diagnoses)
-    return tuple(_line(d, shared) for d in diagnoses)
+    return printable(tuple(_line(d, shared) for d in diagnoses))
 
 
 def _shared_file(diagnoses: Sequence[Diagnosis]) -> str:
@@ -88,7 +89,9 @@ def _header(diagnoses: Sequence[Diagnosis]) -> str:
     dialects = dict.fromkeys(title_of(d.run.dialect) for d in diagnoses)
     points = sum(max((s.count for s in d.run.series), default=0) for d in diagnoses)
     shared = _shared_file(diagnoses).removesuffix("#")
-    return f"{len(diagnoses)} runs{' in ' + shared if shared else ''} · {', '.join(dialects)} · {si(points)} records"
+    return printable(
+        f"{len(diagnoses)} runs{' in ' + shared if shared else ''} · {', '.join(dialects)} · {si(points)} records"
+    )
 
 
 def _relations(found: Found) -> list[str]:
@@ -101,11 +104,11 @@ def _relations(found: Found) -> list[str]:
     for relation in found.relations:
         members = relation.files if relation.kind != "same_file" else (*relation.files, f"{len(relation.runs)} runs")
         out.append(f"{words[relation.kind]}{', '.join(members[:6])}{' …' if len(members) > 6 else ''}")
-    return out
+    return [printable(text) for text in out]
 
 
 def _next(diagnoses: Sequence[Diagnosis], invocation: str) -> str:
-    return f'auscult diagnose {invocation} --run "{diagnoses[0].run.name}"'
+    return printable(f"auscult diagnose {invocation} {quoted(['--run', diagnoses[0].run.name])}")
 
 
 def render_several(diagnoses: Sequence[Diagnosis], found: Found, console: Console, invocation: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from auscult.checks import find_check
 from auscult.checks.base import Outcome, examine
 from auscult.examination import Examination
 from auscult.readers import given_by_options
+from auscult.run import Known, Source, Unknown
 from made_up import Log, MadeUpRun
 
 FLOPS_PER_TOKEN = 6 * 29_938_560 + 12 * 6 * 384 * 1_024
@@ -134,3 +136,16 @@ def test_found_where_no_card_is_that_fast(made_up: MadeUpRun) -> None:
     assert found.severity == "warning"
     assert found.numbers["mfu"] == pytest.approx(flops / 58.3e12)
     assert "another card" in str(found.meaning)
+
+
+@pytest.mark.parametrize(("divisor", "word"), [(989e12, "cannot_tell"), (None, "cannot_tell")])
+def test_another_trainers_mfu_is_not_said_to_be_an_a100s(made_up: MadeUpRun, divisor: float | None, word: str) -> None:
+    """A share of an H100's peak, or of one that nobody names, is not told to be in units of an A100."""
+    run = auscult.read(made_up.write({}, steady()), given=given_by_options(gpu="RTX 4070", gpus=1))
+    said = Known(divisor, Source("default", formula="its code")) if divisor else Unknown("nobody says")
+    other = dataclasses.replace(run, logged=dataclasses.replace(run.logged, mfu_peak_flops_per_s=said))
+    item = find_check("THR001")
+    assert item is not None
+    outcome = examine(item, Examination(other))
+    assert outcome.word == word
+    assert "A100's 312" not in str(outcome.reason)

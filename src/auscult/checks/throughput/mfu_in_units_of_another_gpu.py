@@ -35,19 +35,19 @@ def mfu_in_units_of_another_gpu(exam: Examination, mfu_logged: Known[float]) -> 
     nanoGPT model.py estimate_mfu (``flops_promised = 312e12``); nanoGPT issue 182; peaks: hardware/gpus.csv.
     """
     logged = mfu_logged.value
-    peak, true = value_of(exam.peak_flops_per_s), value_of(exam.mfu)
-    if peak is None or true is None:
+    peak, true, share_of = value_of(exam.peak_flops_per_s), value_of(exam.mfu), value_of(exam.mfu_logged_peak)
+    if peak is None or true is None or share_of is None:
         if logged > 1:
+            whose = "an A100's 312 TFLOP/s" if share_of == A100_PEAK_FLOPS_PER_S else "another card's peak"
             return Found(
                 message=say("the printed MFU, {logged:percent}, is above 100 %", logged=logged),
-                meaning=say("no card exceeds its peak: the figure is a share of an A100's 312 TFLOP/s"),
+                meaning=say("no card exceeds its peak: the figure is a share of {whose}", whose=whose),
                 action=say("give --gpu to see the share of this card's own peak"),
                 evidence=tuple(mfu_logged.source.leaves()),
-                numbers={"mfu_logged": logged, "logged_peak_flops_per_s": A100_PEAK_FLOPS_PER_S},
+                numbers={"mfu_logged": logged, "logged_peak_flops_per_s": share_of},
             )
-        reason = exam.peak_flops_per_s if peak is None else exam.mfu
+        reason = exam.peak_flops_per_s if peak is None else exam.mfu if true is None else exam.mfu_logged_peak
         return CannotTell(say("{reason}", reason=getattr(reason, "reason", "the card is not known")))
-    share_of = value_of(exam.mfu_logged_peak) or A100_PEAK_FLOPS_PER_S
     if true > IMPOSSIBLE_MFU:
         return Found(
             headline=say("{true:percent} of this card's peak: the log is from another card", true=true),
@@ -58,10 +58,14 @@ def mfu_in_units_of_another_gpu(exam: Examination, mfu_logged: Known[float]) -> 
             numbers={"mfu_logged": logged, "mfu": true, "peak_flops_per_s": peak},
             severity="warning",
         )
-    if share_of != A100_PEAK_FLOPS_PER_S:
-        return Clear(say("the printed MFU is a share of this card's own peak: {true:percent}", true=true))
-    if abs(peak / A100_PEAK_FLOPS_PER_S - 1) < SAME:
+    if share_of == A100_PEAK_FLOPS_PER_S and abs(peak / A100_PEAK_FLOPS_PER_S - 1) < SAME:
         return Clear(say("the card's peak is the 312 TFLOP/s that nanoGPT divides by"))
+    if abs(share_of / peak - 1) < SAME:
+        return Clear(say("the printed MFU is a share of this card's own peak: {true:percent}", true=true))
+    if share_of != A100_PEAK_FLOPS_PER_S:
+        return CannotTell(
+            say("the printed MFU is a share of {share_of:si}FLOP/s, which is no A100's", share_of=share_of)
+        )
     quoted = value_of(exam.run.logged.mfu_range) if exam.run.get("mfu") is None else None
     card = exam.gpu.value.name if isinstance(exam.gpu, Known) else "this card"
     achieved = value_of(exam.flops_per_s)

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import io
-
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from auscult.errors import InputError
-from auscult.readers.files import InputFile
 from auscult.readers.reading import Reading
 from auscult.readers.registry import find_dialect, recognise
-from auscult.run import Known
+from log_files import file_of, plain, points
+from log_files import notice_kinds as notices
 
 DIALECT = find_dialect("lingua")
 _HARMLESS = settings(
     database=None, derandomize=True, deadline=None, max_examples=60, suppress_health_check=list(HealthCheck)
 )
-
-
-def file_of(text: str, name: str = "train.log") -> InputFile:
-    """Return a text as a file."""
-    data = text.encode(errors="replace")
-    return InputFile(name, lambda: io.BytesIO(data), len(data))
 
 
 def readings(*lines: str, end: str = "\n", name: str = "train.log") -> list[Reading]:
@@ -34,24 +26,6 @@ def one(*lines: str, end: str = "\n", name: str = "train.log") -> Reading:
     """Return the only run in these lines."""
     (reading,) = readings(*lines, end=end, name=name)
     return reading
-
-
-def points(reading: Reading, name: str) -> list[tuple[int, float]]:
-    """Return a series as pairs of step and value."""
-    series = reading.get(name)
-    return [] if series is None else list(zip(series.steps, series.values, strict=True))
-
-
-def plain(reading: Reading, key: str) -> object:
-    """Return the plain value of a setting."""
-    quantity = reading.settings[key]
-    assert isinstance(quantity, Known), quantity
-    return quantity.value
-
-
-def notices(reading: Reading) -> set[str]:
-    """Return the kinds of the notices."""
-    return {notice.kind for notice in reading.notices}
 
 
 def stamp(text: str, rank: str = "0: ", second: int = 0) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 
@@ -12,21 +11,16 @@ from hypothesis import strategies as st
 
 from auscult.errors import InputError
 from auscult.readers import read
-from auscult.readers.files import InputFile
 from auscult.readers.reading import Reading
 from auscult.readers.registry import find_dialect, recognise
-from auscult.run import Known, Unknown
+from auscult.run import Unknown
+from log_files import file_of, plain, points
+from log_files import notice_kinds as notices
 
 DIALECT = find_dialect("litgpt")
 _HARMLESS = settings(
     database=None, derandomize=True, deadline=None, max_examples=60, suppress_health_check=list(HealthCheck)
 )
-
-
-def file_of(text: str, name: str = "train.log") -> InputFile:
-    """Return a text as a file."""
-    data = text.encode(errors="replace")
-    return InputFile(name, lambda: io.BytesIO(data), len(data))
 
 
 def readings(*lines: str, end: str = "\n", name: str = "train.log") -> list[Reading]:
@@ -38,24 +32,6 @@ def one(*lines: str, end: str = "\n", name: str = "train.log") -> Reading:
     """Return the only run in these lines."""
     (reading,) = readings(*lines, end=end, name=name)
     return reading
-
-
-def points(reading: Reading, name: str) -> list[tuple[int, float]]:
-    """Return a series as pairs of step and value."""
-    series = reading.get(name)
-    return [] if series is None else list(zip(series.steps, series.values, strict=True))
-
-
-def plain(reading: Reading, key: str) -> object:
-    """Return the plain value of a setting."""
-    quantity = reading.settings[key]
-    assert isinstance(quantity, Known), quantity
-    return quantity.value
-
-
-def notices(reading: Reading) -> set[str]:
-    """Return the kinds of the notices."""
-    return {notice.kind for notice in reading.notices}
 
 
 DICT = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 
@@ -12,19 +11,14 @@ from hypothesis import strategies as st
 
 from auscult.errors import InputError
 from auscult.readers import read_all
-from auscult.readers.files import InputFile, open_path
+from auscult.readers.files import open_path
 from auscult.readers.registry import find_dialect, recognise
+from log_files import file_of
 
 DIALECT = find_dialect("logbook")
 _HARMLESS = settings(
     database=None, derandomize=True, deadline=None, max_examples=60, suppress_health_check=list(HealthCheck)
 )
-
-
-def file_of(text: str, name: str = "train.log") -> InputFile:
-    """Return a text as a file."""
-    data = text.encode(errors="replace")
-    return InputFile(name, lambda: io.BytesIO(data), len(data))
 
 
 STORY = """# Chronicles of a training

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from auscult.errors import InputError
-from auscult.readers.files import InputFile
 from auscult.readers.reading import Reading
 from auscult.readers.registry import find_dialect, recognise
 from auscult.run import Known
+from log_files import file_of, plain
+from log_files import notice_kinds as notices
 
 DIALECT = find_dialect("picotron")
 _HARMLESS = settings(
     database=None, derandomize=True, deadline=None, max_examples=60, suppress_health_check=list(HealthCheck)
 )
-
-
-def file_of(text: str, name: str = "train.log") -> InputFile:
-    """Return a text as a file."""
-    data = text.encode(errors="replace")
-    return InputFile(name, lambda: io.BytesIO(data), len(data))
 
 
 def readings(*lines: str, end: str = "\n", name: str = "train.log") -> list[Reading]:
@@ -41,18 +34,6 @@ def points(reading: Reading, name: str) -> list[tuple[int, object]]:
     """Return a series as pairs of step and value."""
     series = reading.get(name)
     return [] if series is None else list(zip(series.steps, series.values, strict=True))
-
-
-def plain(reading: Reading, key: str) -> object:
-    """Return the plain value of a setting."""
-    quantity = reading.settings[key]
-    assert isinstance(quantity, Known), quantity
-    return quantity.value
-
-
-def notices(reading: Reading) -> set[str]:
-    """Return the kinds of the notices."""
-    return {notice.kind for notice in reading.notices}
 
 
 def rec(step: int, loss: float = 6.1234, rank: int = 0) -> str:

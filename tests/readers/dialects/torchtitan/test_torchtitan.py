@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
-from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,10 +12,11 @@ from auscult.readers import read_all
 from auscult.readers.files import InputFile, open_path
 from auscult.readers.reading import Reading
 from auscult.readers.registry import find_dialect, recognise
-from auscult.run import Known
+from log_files import corpus_case as case
+from log_files import notice_counts as notices
+from log_files import plain, points
 
 DIALECT = find_dialect("torchtitan")
-CORPUS = Path(os.environ.get("AUSCULT_CORPUS", Path(__file__).resolve().parents[5] / "shared" / "corpus"))
 _HARMLESS = settings(
     database=None, derandomize=True, deadline=None, max_examples=60, suppress_health_check=list(HealthCheck)
 )
@@ -32,27 +30,6 @@ def file_of(text: str, name: str = "train.log") -> InputFile:
 def read(text: str, name: str = "train.log") -> Reading:
     (reading,) = DIALECT.read(file_of(text, name))
     return reading
-
-
-def plain(reading: Reading, key: str) -> object:
-    quantity = reading.settings[key]
-    assert isinstance(quantity, Known), quantity
-    return quantity.value
-
-
-def points(reading: Reading, name: str) -> list[tuple[int, float]]:
-    series = reading.get(name)
-    return [] if series is None else list(zip(series.steps, series.values, strict=True))
-
-
-def notices(reading: Reading) -> dict[str, int]:
-    return {notice.kind: notice.count for notice in reading.notices}
-
-
-def case(name: str) -> Path:
-    if not (CORPUS / name).is_dir():
-        pytest.skip(f"the corpus is not here: set AUSCULT_CORPUS, or put it at {CORPUS}")
-    return CORPUS / name
 
 
 def stamp(text: str, rank: str = "[rank0]:") -> str:
