@@ -1,15 +1,20 @@
-"""How many parameters a GPT-2 shaped model has, by part and by convention, and what a printed count proves."""
+"""How many parameters a model has, by part and by convention, and what a printed count of a GPT-2 proves."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+
+from ..architectures import Experts, Linear, Mlp, Model, Ssm, Vector, build
 
 __all__ = [
     "STANDARD_MODELS",
     "ParameterCount",
     "StandardModel",
     "closest_width",
+    "count_adapters",
     "count_gpt2",
+    "count_parameters",
     "infer_vocab_and_bias",
     "nearest_standard",
     "tensor_shapes",
@@ -25,10 +30,21 @@ class ParameterCount:
 
     Attributes
     ----------
-    embedding, position : int
-        Token and position tables (the head is tied to the token table and not counted twice).
-    attention, mlp, norms : int
-        Sums over all layers; ``norms`` includes the final one.
+    embedding, position, other_tables : int
+        Token and position tables; token types and value embeddings.
+    attention, ssm, mlp, experts : int
+        Sums over all layers: attention with its biases, state-space mixers, dense feed-forward parts, and everything of
+        mixtures of experts (router and shared experts included).
+    norms : int
+        Every norm, the final one and those of queries and keys included.
+    head : int
+        The output head where it is not the token table, its bias, and transforms before it.
+    inactive_experts : int
+        Of ``experts``, those that a token does not pass.
+    without_matmul : int
+        Of all parts but the tables and norms, what enters no matrix multiplication: biases and vectors.
+    tied_head : int
+        The token table where it also is the output head: it enters a matrix multiplication, and is in ``embedding``.
     """
 
     embedding: int
@@ -36,11 +52,39 @@ class ParameterCount:
     attention: int
     mlp: int
     norms: int
+    other_tables: int = 0
+    ssm: int = 0
+    experts: int = 0
+    head: int = 0
+    inactive_experts: int = 0
+    without_matmul: int = 0
+    tied_head: int = 0
 
     @property
     def total(self) -> int:
         """All parameters, tied weights once."""
-        return self.embedding + self.position + self.attention + self.mlp + self.norms
+        return (
+            self.embedding
+            + self.position
+            + self.other_tables
+            + self.attention
+            + self.ssm
+            + self.mlp
+            + self.experts
+            + self.norms
+            + self.head
+        )
+
+    @property
+    def active(self) -> int:
+        """All parameters but the experts that a token does not pass."""
+        return self.total - self.inactive_experts
+
+    @property
+    def matmul(self) -> int:
+        """Active weights that enter a matrix multiplication: the N of 6·N FLOPs per token, a tied table counted as the head."""
+        tables = self.embedding + self.position + self.other_tables
+        return self.active - tables - self.norms - self.without_matmul + self.tied_head
 
     @property
     def without_position(self) -> int:
@@ -49,8 +93,8 @@ class ParameterCount:
 
     @property
     def non_embedding(self) -> int:
-        """All but both embedding tables: blocks and norms."""
-        return self.total - self.embedding - self.position
+        """All but the tables: layers, norms, and a head of its own."""
+        return self.total - self.embedding - self.position - self.other_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +113,143 @@ STANDARD_MODELS = (
     StandardModel("GPT-2 large", 36, 20, 1280),
     StandardModel("GPT-2 XL", 48, 25, 1600),
 )
+
+
+def count_parameters(model: Model) -> ParameterCount:
+    """Count the parameters of a model exactly, by part [parameters].
+
+    Parameters
+    ----------
+    model : Model
+        Its blueprint.
+
+    Returns
+    -------
+    ParameterCount
+
+    Notes
+    -----
+    Buffers (rotary frequencies, causal masks) are no parameters. A tied head counts once, as the token table.
+
+    References
+    ----------
+    The blueprint of each family names its source. Equal to transformers' models on the meta device (tests compare them).
+
+    Examples
+    --------
+    >>> from auscult.architectures import build
+    >>> count_parameters(build({"model_type": "llama", "vocab_size": 128256, "intermediate_size": 14336,
+    ...                         "num_key_value_heads": 8})).total
+    8030261248
+    """
+    attention = ssm = mlp = experts = inactive = plain = 0
+    norms = sum(norm.parameters for norm in model.norms)
+    for stack in model.stacks:
+        block, times = stack.block, stack.count
+        norms += times * sum(norm.parameters for norm in block.norms)
+        plain += times * _sizes(block.vectors)
+        mixer = block.mixer
+        own = 0
+        if mixer is not None:
+            norms += times * sum(norm.parameters for norm in mixer.norms)
+            own = _parameters(mixer.linears) + _sizes(mixer.vectors)
+            plain += times * (_biases(mixer.linears) + _sizes(mixer.vectors))
+        own += _sizes(block.vectors)
+        if isinstance(mixer, Ssm):
+            ssm += times * own
+        else:
+            attention += times * own
+        if isinstance(block.mlp, Mlp):
+            mlp += times * _parameters(block.mlp.linears)
+            plain += times * _biases(block.mlp.linears)
+        elif block.mlp is not None:
+            mixture = block.mlp
+            expert = _parameters(mixture.expert.linears)
+            always = _always(mixture)
+            experts += times * (mixture.count * expert + _parameters(always) + _sizes(mixture.vectors))
+            inactive += times * (mixture.count - mixture.active) * expert
+            active_biases = mixture.active * _biases(mixture.expert.linears) + _biases(always)
+            plain += times * (active_biases + _sizes(mixture.vectors))
+    tables = {
+        kind: sum(t.parameters for t in model.tables if t.kind == kind) for kind in ("embedding", "position", "other")
+    }
+    head = model.head.parameters - (model.head.weights if model.tied else 0)
+    head += _parameters(model.linears) + _sizes(model.vectors)
+    plain += _biases((model.head, *model.linears)) + _sizes(model.vectors)
+    return ParameterCount(
+        embedding=tables["embedding"],
+        position=tables["position"],
+        attention=attention,
+        mlp=mlp,
+        norms=norms,
+        other_tables=tables["other"],
+        ssm=ssm,
+        experts=experts,
+        head=head,
+        inactive_experts=inactive,
+        without_matmul=plain,
+        tied_head=model.head.weights if model.tied else 0,
+    )
+
+
+def count_adapters(model: Model, *, rank: int, targets: Collection[str] = ()) -> int:
+    """Count the trainable parameters that LoRA adds [parameters].
+
+    Parameters
+    ----------
+    model : Model
+        The frozen model.
+    rank : int
+        Of every adapter.
+    targets : collection of str
+        Names of the matrices that get one (``q_proj`` …); every matrix of the layers where empty, experts included.
+
+    Notes
+    -----
+    Each adapted matrix gains ``rank · (d_in + d_out)``: a down and an up projection without biases.
+
+    References
+    ----------
+    Hu et al. 2021, "LoRA", arXiv:2106.09685; PEFT ``LoraConfig.target_modules``.
+
+    Examples
+    --------
+    >>> from auscult.architectures import build
+    >>> count_adapters(build({"model_type": "llama"}), rank=8, targets=("q_proj", "v_proj"))
+    4194304
+    """
+    found = 0
+    for stack in model.stacks:
+        matrices = [(linear, 1) for linear in (stack.block.mixer.linears if stack.block.mixer else ())]
+        part = stack.block.mlp
+        if isinstance(part, Mlp):
+            matrices += [(linear, 1) for linear in part.linears]
+        elif part is not None:
+            matrices += [(linear, part.count) for linear in part.expert.linears]
+            matrices += [(linear, 1) for linear in _always(part)]
+        for linear, copies in matrices:
+            if not targets or linear.name in targets:
+                found += stack.count * copies * rank * (linear.d_in + linear.d_out)
+    return found
+
+
+def _always(mixture: Experts) -> tuple[Linear, ...]:
+    """Return the matrices of a mixture that every token passes."""
+    shared = mixture.shared.linears if mixture.shared is not None else ()
+    gate = (mixture.shared_gate,) if mixture.shared_gate is not None else ()
+    return (mixture.router, *shared, *gate)
+
+
+def _parameters(linears: Iterable[Linear]) -> int:
+    return sum(linear.parameters for linear in linears)
+
+
+def _biases(linears: Iterable[Linear]) -> int:
+    return sum(linear.d_out for linear in linears if linear.bias)
+
+
+def _sizes(vectors: Iterable[Vector]) -> int:
+    return sum(vector.size for vector in vectors)
 
 
 def count_gpt2(
@@ -106,17 +287,8 @@ def count_gpt2(
     >>> count_gpt2(n_layer=12, d_model=384, vocab_size=50304, context=1024, bias=False).without_position
     40560000
     """
-    d_ff = 4 * d_model if d_ff is None else d_ff
-    attention = 4 * d_model**2 + (4 * d_model if bias else 0)
-    mlp = 2 * d_model * d_ff + (d_model + d_ff if bias else 0)
-    norm = d_model * (2 if bias else 1)
-    return ParameterCount(
-        embedding=vocab_size * d_model,
-        position=context * d_model,
-        attention=n_layer * attention,
-        mlp=n_layer * mlp,
-        norms=(2 * n_layer + 1) * norm,
-    )
+    config = {"model_type": "gpt2", "n_layer": n_layer, "n_embd": d_model, "n_head": 1, "vocab_size": vocab_size}
+    return count_parameters(build({**config, "n_positions": context, "n_inner": d_ff, "bias": bias}))
 
 
 def infer_vocab_and_bias(
