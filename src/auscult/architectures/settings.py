@@ -33,6 +33,10 @@ class Settings:
     def __contains__(self, name: str) -> bool:
         return self._values.get(name) is not None
 
+    def mentions(self, name: str) -> bool:
+        """Return whether a key stands in the config at all, be it null."""
+        return name in self._values
+
     def raw(self, name: str, default: Any = None) -> Any:
         """Return a value as it stands in the config; None counts as absent."""
         value = self._values.get(name)

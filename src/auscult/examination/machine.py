@@ -8,7 +8,8 @@ from functools import cached_property
 from statistics import median_high
 
 from ..facts import flops as flops_facts
-from ..facts.memory import MemoryEstimate, estimate_training_memory
+from ..facts.memory import TrainingMemory as MemoryEstimate
+from ..facts.memory import estimate_training_memory
 from ..facts.parameters import ParameterCount
 from ..facts.scaling import Band
 from ..facts.throughput import StepTimes, attainable_mfu, processes_from_mfu, separate_step_times, undisturbed_mfu

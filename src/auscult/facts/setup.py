@@ -33,8 +33,8 @@ class Setup:
     dropout : float
         Above 0, masks are kept for backward.
     checkpointing : str
-        ``none``; ``full`` keeps only the input of every layer; ``selective`` recomputes every second layer, as torchtitan's
-        default of 2024 to 2025 does.
+        ``none``; ``full`` keeps only the input of every layer; ``selective`` keeps fused attention and every second
+        matrix multiplication, as torchtitan's ``selective_ac_option = "op"`` does, its default of 2024 to 2025.
     loss : str
         ``eager`` cross-entropy with an fp32 copy of the logits; ``compiled``; ``chunked`` over the sequence; ``fused`` with
         the head (Liger, CCE).
@@ -49,6 +49,9 @@ class Setup:
         Above 0, only adapters on linears of these names are trained (every linear of the layers where the tuple is empty).
     frozen_bits : int
         Bits of a frozen weight under LoRA: 16, 8 or 4 (4 includes the quantisation constants in memory).
+    fp32_states : bool
+        Under ``bf16``: weights, gradients and optimiser states are kept in fp32 and cast for compute, as FSDP's
+        ``MixedPrecision`` and Megatron do.
     """
 
     micro_batch: int
@@ -69,6 +72,7 @@ class Setup:
     lora_rank: int = 0
     lora_targets: tuple[str, ...] = ()
     frozen_bits: int = 16
+    fp32_states: bool = False
 
     def __post_init__(self) -> None:
         for name in (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..examination import Examination, Shape
-from ..facts.memory import USABLE_FRACTION, MemoryEstimate
+from ..facts.memory import USABLE_FRACTION
+from ..facts.memory import TrainingMemory as MemoryEstimate
 from ..prose import Prose, say
 from ..run import Quantity, Unknown, known, value_of
 

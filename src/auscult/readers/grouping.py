@@ -33,6 +33,8 @@ _END = 5
 _RANKS_DIFFER = 0.1
 """Losses of the ranks of one run are of different batches and one model: they differ by less than this, in the median."""
 _RANKS_SHARE = 0.8
+_MODEL_AND_ARGUMENTS = frozenset({"hf_config", "hf_training_args"})
+"""The shape of a model and how it is trained: two files that say nothing about the same."""
 _MAX_RIVALS = 50
 """More configs than that in one folder are matched with runs by the words that few of them have."""
 _RARE = 20
@@ -839,6 +841,8 @@ def _completes(g: Group, reading: Reading) -> bool:
 
 def _are_parts(one: Reading, two: Reading) -> bool:
     """Return whether two configs of one folder complete one another rather than contradict."""
+    if {one.dialect, two.dialect} == _MODEL_AND_ARGUMENTS:
+        return True
     both = one.settings.keys() & two.settings.keys()
     return (
         not one.vocabulary

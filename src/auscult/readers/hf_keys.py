@@ -490,6 +490,7 @@ def _put_context(put: Any, values: Mapping[str, Known[Any]]) -> None:
         (q for n in ("max_seq_length", "max_length", "cutoff_len") if (q := _whole(values.get(n))) is not None), None
     )
     if length is None:
+        put("architecture.context", _whole(values.get("block_size")))  # run_clm.py joins texts and cuts blocks
         return
     packing, stage = values.get("packing"), values.get("stage")
     packed = (

@@ -15,7 +15,7 @@ from typing import Any
 from ..checks.base import Edit, Finding
 from ..diagnosis import Diagnosis
 from ..examination import Examination
-from ..facts.memory import MemoryEstimate
+from ..facts.memory import TrainingMemory as MemoryEstimate
 from ..facts.scaling import Band
 from ..readers import Found
 from ..run import Known, Quantity, Series, Source, Unknown, value_of

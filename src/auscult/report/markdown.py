@@ -6,7 +6,7 @@ from ..diagnosis import Diagnosis
 from .outline import Block, Bullets, Code, Paragraph, Table, screen, sections
 from .printable import printable
 
-__all__ = ["escape", "render_markdown"]
+__all__ = ["escape", "markdown_block", "render_markdown"]
 
 _SPECIAL = str.maketrans({c: "\\" + c for c in "\\`*_[]<>|#~"})
 
@@ -49,12 +49,13 @@ def render_markdown(diagnosis: Diagnosis, invocation: str, *, quiet: bool = Fals
         for section in sections(diagnosis, verbose=verbose):
             lines += [f"<details><summary>{escape(section.title)}</summary>", ""]
             for block in section.blocks:
-                lines += [*_block(block), ""]
+                lines += [*markdown_block(block), ""]
             lines += ["</details>", ""]
     return "\n".join(lines)
 
 
-def _block(block: Block) -> list[str]:
+def markdown_block(block: Block) -> list[str]:
+    """Return one block as lines of Markdown."""
     match block:
         case Paragraph(text=text):
             return [f"**{escape(text)}**"]

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import sys
+from collections.abc import Iterable
 from typing import TextIO
 
 from rich.console import Console
@@ -14,10 +15,10 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from ..diagnosis import Diagnosis
-from .outline import Block, Bullets, Code, Curve, Paragraph, Screen, Table, screen, sections
+from .outline import Block, Bullets, Code, Curve, Paragraph, Screen, Section, Table, screen, sections
 from .sparkline import braille_curve
 
-__all__ = ["FIRST_SCREEN_LINES", "make_console", "render_terminal"]
+__all__ = ["FIRST_SCREEN_LINES", "make_console", "render_sections", "render_terminal", "stdout_console", "wrap"]
 
 FIRST_SCREEN_LINES = 25
 PIPED_WIDTH = 100
@@ -65,14 +66,19 @@ def render_terminal(
         console.print(line, soft_wrap=True)
     if quiet:
         return
-    for section in sections(diagnosis, verbose=verbose):
+    render_sections(sections(diagnosis, verbose=verbose), console)
+
+
+def render_sections(sections: Iterable[Section], console: Console) -> None:
+    """Print sections under their headings."""
+    for section in sections:
         console.print()
         console.print(Rule(section.title, align="left", style="dim"))
         for block in section.blocks:
             _block(console, block)
 
 
-def _wrap(text: Text, width: int) -> list[Text]:
+def wrap(text: Text, width: int) -> list[Text]:
     """Wrap a text, without the trailing blanks that alignment would add."""
     scratch = Console(file=io.StringIO(), width=max(width, 20))
     lines = list(text.wrap(scratch, max(width, 20)))
@@ -83,14 +89,14 @@ def _wrap(text: Text, width: int) -> list[Text]:
 
 def _first_screen(first: Screen, console: Console) -> list[Text]:
     width = console.width
-    head = [Text(" ") + line for line in _wrap(Text(first.header, style="bold"), width - 2)]
-    summary = [Text(" ") + line for line in _wrap(Text(first.summary, style="bold"), width - 2)]
+    head = [Text(" ") + line for line in wrap(Text(first.header, style="bold"), width - 2)]
+    summary = [Text(" ") + line for line in wrap(Text(first.summary, style="bold"), width - 2)]
     curve = _curve(first.curve, width) if first.curve else []
-    tail = [Text(" ") + line for line in _wrap(Text(first.fine, style="green"), width - 2)]
+    tail = [Text(" ") + line for line in wrap(Text(first.fine, style="green"), width - 2)]
     label = " Prescription  "
     advice: list[Text] = []
     for text in first.prescription:
-        for line in _wrap(Text(text), width - len(label) - 1):
+        for line in wrap(Text(text), width - len(label) - 1):
             advice.append(Text.assemble((label if not advice else " " * len(label), "bold"), line))
     command = Text.assemble((" next: ", "bold"), (first.next_command, "bold cyan"))
     blank = Text("")
@@ -138,20 +144,20 @@ def _curve(curve: Curve, width: int) -> list[Text]:
     for index, row in enumerate(drawn):
         note = f"  {notes.pop(0)}" if beside and notes else ""
         lines.append(Text.assemble((f"{labels[index]:>{gutter}} ┃", "dim"), (row, "cyan"), note))
-    return lines + [Text(" ") + line for note in notes for line in _wrap(Text(note), width - 2)]
+    return lines + [Text(" ") + line for note in notes for line in wrap(Text(note), width - 2)]
 
 
 def _block(console: Console, block: Block) -> None:
     match block:
         case Paragraph(text=text):
             console.print()
-            for line in _wrap(
+            for line in wrap(
                 Text(text, style="bold" if text[:3].isupper() and text[3:6].isdigit() else ""), console.width - 1
             ):
                 console.print(line)
         case Bullets(items=items):
             for item in items:
-                for line in _wrap(Text(item, style="dim" if _EVIDENCE.match(item) else ""), console.width - 6):
+                for line in wrap(Text(item, style="dim" if _EVIDENCE.match(item) else ""), console.width - 6):
                     console.print(Text("    ") + line, soft_wrap=True)
         case Code(text=text):
             console.print(Text(text), soft_wrap=True)

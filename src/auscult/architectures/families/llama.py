@@ -2,59 +2,271 @@
 
 from __future__ import annotations
 
-from ..blueprint import Attention, Block, Linear, Mlp, Model, Norm, Stack, Table
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..blueprint import Block, Linear, Mlp, Model, Norm, Vector
 from ..registry import family
 from ..settings import Settings
+from .shared import attention, decoder, gated_mlp, heads_of, plain_mlp, projections, stacks, windowed_layers
 
-__all__ = ["llama"]
+__all__ = ["apertus", "arcee", "exaone4", "glm", "llama", "olmo2", "phi3", "qwen2", "qwen3"]
 
 
-@family("llama", "mistral")
+@dataclass(frozen=True, slots=True)
+class _Defaults:
+    """What a family's configuration class says where a config does not."""
+
+    d_model: int
+    n_layer: int
+    n_head: int
+    n_kv_head: int | None
+    d_ff: int
+    vocab_size: int
+    head: int | None = None
+    tied: bool = False
+
+
+_LLAMA = {
+    "llama": _Defaults(4096, 32, 32, None, 11008, 32000),
+    "mistral": _Defaults(4096, 32, 32, 8, 14336, 32000),
+    "ministral": _Defaults(4096, 32, 32, 8, 14336, 32000),
+    "granite": _Defaults(4096, 32, 32, None, 11008, 32000),
+    "smollm3": _Defaults(2048, 36, 16, 4, 11008, 128256, tied=True),
+    "helium": _Defaults(2560, 24, 20, 20, 7040, 48000, 128),
+    "seed_oss": _Defaults(4096, 64, 80, 8, 27648, 155136, 128),
+    "ernie4_5": _Defaults(1024, 18, 16, 2, 3072, 103424, 128, tied=True),
+}
+_WINDOWED = ("mistral", "ministral")
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The sizes that every family here has."""
+
+    d: int
+    n_layer: int
+    d_ff: int
+    vocab: int
+
+
+def _sizes(config: Settings, default: _Defaults) -> _Shape:
+    return _Shape(
+        d=config.whole("hidden_size", default=default.d_model),
+        n_layer=config.whole("num_hidden_layers", default=default.n_layer),
+        d_ff=config.whole("intermediate_size", default=default.d_ff),
+        vocab=config.whole("vocab_size", default=default.vocab_size),
+    )
+
+
+@family(*_LLAMA)
 def llama(config: Settings) -> Model:
-    """Draw Llama.
+    """Draw Llama and those that differ from it in biases and defaults alone.
 
     References
     ----------
-    Touvron et al. 2023, arXiv:2302.13971; Grattafiori et al. 2024, arXiv:2407.21783; transformers ``LlamaConfig``.
+    Touvron et al. 2023, arXiv:2302.13971; Grattafiori et al. 2024, arXiv:2407.21783; Jiang et al. 2023, arXiv:2310.06825;
+    transformers 5 ``modeling_llama.py``, ``modeling_mistral.py``, ``modeling_granite.py`` …
     """
-    d = config.whole("hidden_size", default=4096)
-    n_layer = config.whole("num_hidden_layers", default=32)
-    n_head = config.whole("num_attention_heads", default=32)
-    n_kv = config.whole("num_key_value_heads", default=8 if config.family == "mistral" else n_head)
-    d_ff = config.whole("intermediate_size", default=14336 if config.family == "mistral" else 11008)
-    vocab = config.whole("vocab_size", default=32000)
-    head = config.whole_or_none("head_dim") or config.divided(d, n_head, "hidden_size by num_attention_heads")
+    default = _LLAMA[config.family]
+    s = _sizes(config, default)
+    heads = heads_of(config, s.d, n_head=default.n_head, n_kv_head=default.n_kv_head, width=default.head)
+    bias = config.flag("attention_bias", "use_bias", default=config.family == "seed_oss")
+    out_bias = config.flag("attention_out_bias", default=False) if config.family == "seed_oss" else bias
+    if config.family == "helium":
+        out_bias = False
+    if config.family in _WINDOWED:
+        bias = out_bias = False
+    mlp_bias = config.flag("mlp_bias", "use_bias", default=False) and config.family not in _WINDOWED
+    window = config.whole_or_none("sliding_window") if config.family in _WINDOWED else None
+    if config.family in _WINDOWED and "sliding_window" not in config and not config.mentions("sliding_window"):
+        window = 4096
+    norm = Norm(s.d, "rms", fused=False)
+    mixer = attention(heads, projections(s.d, heads, bias=bias, out_bias=out_bias), window=window)
+    block = Block(mixer, gated_mlp(s.d, s.d_ff, "silu", bias=mlp_bias), (norm, norm))
+    layers = stacks(s.n_layer, 0, lambda _sliding: block)
+    return decoder(config, d_model=s.d, vocab_size=s.vocab, layers=layers, final=(norm,), tied=default.tied)
+
+
+@family("qwen2")
+def qwen2(config: Settings) -> Model:
+    """Draw Qwen 2 and 2.5: biases on queries, keys and values; the upper layers may see a window.
+
+    References
+    ----------
+    Yang et al. 2024, arXiv:2407.10671; transformers 5 ``modeling_qwen2.py``.
+    """
+    default = _Defaults(4096, 32, 32, 32, 22016, 151936)
+    s = _sizes(config, default)
+    heads = heads_of(config, s.d, n_head=default.n_head, n_kv_head=default.n_kv_head)
+    norm = Norm(s.d, "rms", fused=False)
+    linears = projections(s.d, heads, bias=True)
+    return _qwen(
+        config, s, default, lambda window: Block(attention(heads, linears, window=window), _mlp(s), (norm, norm)), norm
+    )
+
+
+@family("qwen3")
+def qwen3(config: Settings) -> Model:
+    """Draw Qwen 3: norms on the heads of queries and keys, no biases.
+
+    References
+    ----------
+    Yang et al. 2025, arXiv:2505.09388; transformers 5 ``modeling_qwen3.py``.
+    """
+    default = _Defaults(4096, 32, 32, 32, 22016, 151936)
+    s = _sizes(config, default)
+    heads = heads_of(config, s.d, n_head=default.n_head, n_kv_head=default.n_kv_head, width=128)
     bias = config.flag("attention_bias", default=False)
-    mlp_bias = config.flag("mlp_bias", default=False)
-    window = config.whole_or_none("sliding_window") if config.family == "mistral" else None
-    norm = Norm(d, "rms", fused=False)
-    attention = Attention(
-        *(n_head, n_kv, head, head),
-        (
-            Linear("q_proj", d, n_head * head, bias),
-            Linear("k_proj", d, n_kv * head, bias),
-            Linear("v_proj", d, n_kv * head, bias),
-            Linear("o_proj", n_head * head, d, bias),
+    norm, of_head = Norm(s.d, "rms", fused=False), Norm(heads.width, "rms", fused=False)
+    linears = projections(s.d, heads, bias=bias, out_bias=bias)
+
+    def block(window: int | None) -> Block:
+        return Block(attention(heads, linears, (of_head, of_head), window), _mlp(s), (norm, norm))
+
+    return _qwen(config, s, default, block, norm)
+
+
+def _mlp(s: _Shape) -> Mlp:
+    return gated_mlp(s.d, s.d_ff, "silu")
+
+
+def _qwen(config: Settings, s: _Shape, default: _Defaults, block: Callable[[int | None], Block], norm: Norm) -> Model:
+    window = config.whole("sliding_window", default=4096) if config.flag("use_sliding_window", default=False) else None
+    first = config.whole("max_window_layers", default=28, least=0)
+    windowed = windowed_layers(config, s.n_layer, lambda index: window is not None and index >= first)
+    layers = stacks(s.n_layer, windowed if window else 0, lambda sliding: block(window if sliding else None))
+    return decoder(config, d_model=s.d, vocab_size=s.vocab, layers=layers, final=(norm,), tied=default.tied)
+
+
+@family("phi3")
+def phi3(config: Settings) -> Model:
+    """Draw Phi-3, 3.5 and 4: fused projections, Llama's parts otherwise.
+
+    References
+    ----------
+    Abdin et al. 2024, arXiv:2404.14219; transformers 5 ``modeling_phi3.py``.
+    """
+    default = _Defaults(3072, 32, 32, None, 8192, 32064)
+    s = _sizes(config, default)
+    heads = heads_of(config, s.d, n_head=default.n_head)
+    norm = Norm(s.d, "rms", fused=False)
+    linears = (Linear("qkv_proj", s.d, heads.query + 2 * heads.key), Linear("o_proj", heads.query, s.d))
+    window = config.whole_or_none("sliding_window")
+    block = Block(
+        attention(heads, linears, window=window), gated_mlp(s.d, s.d_ff, "silu", fused="gate_up_proj"), (norm, norm)
+    )
+    layers = stacks(s.n_layer, 0, lambda _sliding: block)
+    return decoder(config, d_model=s.d, vocab_size=s.vocab, layers=layers, final=(norm,), tied=default.tied)
+
+
+@family("glm", "glm4")
+def glm(config: Settings) -> Model:
+    """Draw GLM-4: biased queries, keys and values, a fused gate; GLM-4-0414 (``glm4``) norms each part's output too.
+
+    References
+    ----------
+    GLM team 2024, arXiv:2406.12793; transformers 5 ``modeling_glm.py``, ``modeling_glm4.py``.
+    """
+    default = _Defaults(4096, 40, 32, 2, 13696, 151552)
+    s = _sizes(config, default)
+    heads = heads_of(config, s.d, n_head=default.n_head, n_kv_head=default.n_kv_head, width=128)
+    norm = Norm(s.d, "rms", fused=False)
+    linears = projections(s.d, heads, bias=config.flag("attention_bias", default=True))
+    mlp = gated_mlp(s.d, s.d_ff, "silu", fused="gate_up_proj")
+    block = Block(attention(heads, linears), mlp, (norm,) * (4 if config.family == "glm4" else 2))
+    layers = stacks(s.n_layer, 0, lambda _sliding: block)
+    return decoder(config, d_model=s.d, vocab_size=s.vocab, layers=layers, final=(norm,), tied=default.tied)
+
+
+@family("olmo2", "olmo3")
+def olmo2(config: Settings) -> Model:
+    """Draw OLMo 2 and 3: norms after each part, and over all queries and all keys; three of four layers of OLMo 3 see a window.
+
+    References
+    ----------
+    OLMo team 2025, arXiv:2501.00656; transformers 5 ``modeling_olmo2.py``, ``modeling_olmo3.py``.
+    """
+    default = _Defaults(4096, 32, 32, None, 11008, 50304)
+    s = _sizes(config, default)
+    heads = heads_of(config, s.d, n_head=default.n_head)
+    bias = config.flag("attention_bias", default=False)
+    norm = Norm(s.d, "rms", fused=False)
+    over_all = (Norm(heads.query, "rms", fused=False), Norm(heads.key, "rms", fused=False))
+    linears = projections(s.d, heads, bias=bias, out_bias=bias)
+    window, windowed = None, 0
+    if config.family == "olmo3":
+        window = config.whole("sliding_window", default=4096)
+        windowed = windowed_layers(config, s.n_layer, lambda index: (index + 1) % 4 != 0)
+    layers = stacks(
+        s.n_layer,
+        windowed,
+        lambda sliding: Block(attention(heads, linears, over_all, window if sliding else None), _mlp(s), (norm, norm)),
+    )
+    return decoder(config, d_model=s.d, vocab_size=s.vocab, layers=layers, final=(norm,), tied=default.tied)
+
+
+@family("exaone4")
+def exaone4(config: Settings) -> Model:
+    """Draw EXAONE 4: norms after each part and on the heads of queries and keys; most layers may see a window.
+
+    References
+    ----------
+    LG AI Research 2025, arXiv:2507.11407; transformers 5 ``modeling_exaone4.py``.
+    """
+    default = _Defaults(4096, 32, 32, 32, 16384, 102400)
+    s = _sizes(config, default)
+    heads = heads_of(config, s.d, n_head=default.n_head, n_kv_head=default.n_kv_head)
+    norm, of_head = Norm(s.d, "rms", fused=False), Norm(heads.width, "rms", fused=False)
+    linears = projections(s.d, heads)
+    window = config.whole_or_none("sliding_window") if config.mentions("sliding_window") else 4096
+    pattern = config.whole("sliding_window_pattern", default=4)
+    windowed = 0 if window is None else windowed_layers(config, s.n_layer, lambda index: (index + 1) % pattern != 0)
+    layers = stacks(
+        s.n_layer,
+        windowed,
+        lambda sliding: Block(
+            attention(heads, linears, (of_head, of_head), window if sliding else None), _mlp(s), (norm, norm)
         ),
-        window=window,
     )
-    mlp = Mlp(
-        *(d_ff, True),
-        (
-            Linear("gate_proj", d, d_ff, mlp_bias),
-            Linear("up_proj", d, d_ff, mlp_bias),
-            Linear("down_proj", d_ff, d, mlp_bias),
-        ),
-        "silu",
-    )
-    return Model(
-        family=config.family,
-        d_model=d,
-        vocab_size=vocab,
-        context=config.whole_or_none("max_position_embeddings"),
-        tables=(Table("embedding", vocab, d),),
-        stacks=(Stack(Block(attention, mlp, (norm, norm)), n_layer),),
-        norms=(norm,),
-        head=Linear("lm_head", d, vocab),
-        tied=config.flag("tie_word_embeddings", default=False),
-    )
+    return decoder(config, d_model=s.d, vocab_size=s.vocab, layers=layers, final=(norm,), tied=default.tied)
+
+
+@family("arcee")
+def arcee(config: Settings) -> Model:
+    """Draw Arcee's AFM: Llama with a feed-forward part of squared ReLU, without a gate.
+
+    References
+    ----------
+    transformers 5 ``modeling_arcee.py``.
+    """
+    default = _Defaults(2560, 32, 32, None, 18432, 32000)
+    s = _sizes(config, default)
+    heads = heads_of(config, s.d, n_head=default.n_head)
+    bias = config.flag("attention_bias", default=False)
+    norm = Norm(s.d, "rms", fused=False)
+    mlp = plain_mlp(s.d, s.d_ff, "relu2", ("up_proj", "down_proj"), bias=config.flag("mlp_bias", default=False))
+    block = Block(attention(heads, projections(s.d, heads, bias=bias, out_bias=bias)), mlp, (norm, norm))
+    layers = stacks(s.n_layer, 0, lambda _sliding: block)
+    return decoder(config, d_model=s.d, vocab_size=s.vocab, layers=layers, final=(norm,), tied=default.tied)
+
+
+@family("apertus")
+def apertus(config: Settings) -> Model:
+    """Draw Apertus: norms on the heads of queries and keys, and an activation that learns two numbers a layer.
+
+    References
+    ----------
+    Apertus project 2025, arXiv:2509.14233; transformers 5 ``modeling_apertus.py``.
+    """
+    default = _Defaults(4096, 32, 32, None, 14336, 131072)
+    s = _sizes(config, default)
+    heads = heads_of(config, s.d, n_head=default.n_head)
+    bias = config.flag("attention_bias", default=False)
+    norm, of_head = Norm(s.d, "rms", fused=False), Norm(heads.width, "rms", fused=False)
+    mixer = attention(heads, projections(s.d, heads, bias=bias, out_bias=bias), (of_head, of_head))
+    mlp = plain_mlp(s.d, s.d_ff, "xielu", ("up_proj", "down_proj"), bias=False)
+    learned = (Vector("act_fn", 2),) if config.text("hidden_act", default="xielu") == "xielu" else ()
+    block = Block(mixer, mlp, (norm, norm), learned)
+    layers = stacks(s.n_layer, 0, lambda _sliding: block)
+    return decoder(config, d_model=s.d, vocab_size=s.vocab, layers=layers, final=(norm,), tied=default.tied)

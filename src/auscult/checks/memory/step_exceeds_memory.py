@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from ...examination import Examination
-from ...facts.memory import USABLE_FRACTION, MemoryEstimate
+from ...facts.memory import USABLE_FRACTION
+from ...facts.memory import TrainingMemory as MemoryEstimate
 from ...prose import say
 from ...run import Known, value_of
 from ..base import Clear, Found, NotApplicable, Verdict, check

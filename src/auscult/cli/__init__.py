@@ -7,19 +7,20 @@ import contextlib
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import __version__
-from .errors import AuscultError, UsageError
+from .. import __version__
+from ..errors import AuscultError, UsageError
+from .files import write_atomically
+from .plan import add_plan
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from .diagnosis import Diagnosis
-    from .readers import Found
+    from ..diagnosis import Diagnosis
+    from ..readers import Found
 
 __all__ = ["main"]
 
@@ -103,6 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     dialects.add_argument("name", nargs="?", metavar="NAME", help="such as nanogpt")
     dialects.set_defaults(run=_dialects)
 
+    add_plan(verbs)
+
     checks = verbs.add_parser("checks", help="list every check and what it needs")
     checks.set_defaults(run=_checks)
     return parser
@@ -133,8 +136,8 @@ def _step(text: str) -> int:
 
 
 def _read(arguments: argparse.Namespace) -> tuple[Found, str]:
-    from .readers import Found, given_by_options, read, read_all
-    from .report.printable import quoted
+    from ..readers import Found, given_by_options, read, read_all
+    from ..report.printable import quoted
 
     given = given_by_options(gpu=arguments.gpu, train_tokens=arguments.train_tokens, val_tokens=arguments.val_tokens)
     options = [
@@ -159,8 +162,8 @@ def _progress_bar() -> Iterator[None]:
         return
     import time
 
-    from .readers import watched
-    from .readers.text import clean
+    from ..readers import watched
+    from ..readers.text import clean
 
     start = time.monotonic()
     bars: list[Progress] = []
@@ -195,7 +198,7 @@ def _start_bar() -> Progress:
 
 
 def _diagnose(arguments: argparse.Namespace) -> int:
-    from .diagnosis import diagnose
+    from ..diagnosis import diagnose
 
     found, invocation = _read(arguments)
     diagnoses = [diagnose(run, expect_at=arguments.expect_at) for run in found.runs]
@@ -209,12 +212,12 @@ def _diagnose(arguments: argparse.Namespace) -> int:
 def _emit(diagnoses: Sequence[Diagnosis], found: Found, invocation: str, arguments: argparse.Namespace) -> None:
     one = diagnoses[0] if len(diagnoses) == 1 else None
     if arguments.format == "json":
-        from .report.json import dumps, dumps_several
+        from ..report.json import dumps, dumps_several
 
         text = (dumps(one) if one is not None else dumps_several(diagnoses, found)) + "\n"
     elif arguments.format == "markdown":
-        from .report.markdown import render_markdown
-        from .report.several import several_as_markdown
+        from ..report.markdown import render_markdown
+        from ..report.several import several_as_markdown
 
         if one is not None:
             text = render_markdown(one, invocation, quiet=arguments.quiet, verbose=arguments.verbose)
@@ -223,8 +226,8 @@ def _emit(diagnoses: Sequence[Diagnosis], found: Found, invocation: str, argumen
     else:
         import io
 
-        from .report.several import render_several
-        from .report.terminal import make_console, render_terminal, stdout_console
+        from ..report.several import render_several
+        from ..report.terminal import make_console, render_terminal, stdout_console
 
         buffer = io.StringIO()
         console = make_console(buffer) if arguments.output else stdout_console()
@@ -236,39 +239,16 @@ def _emit(diagnoses: Sequence[Diagnosis], found: Found, invocation: str, argumen
         if not arguments.output:
             return
     if arguments.output:
-        _write_atomically(Path(arguments.output), text)
+        write_atomically(Path(arguments.output), text)
     else:
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="replace")
         sys.stdout.write(text)
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    """Write a file so that it is either whole or not there."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror}). Next: choose another place.") from None
-    try:
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def _fix(arguments: argparse.Namespace) -> int:
-    from .diagnosis import diagnose
-    from .prescription import diff, fixed_config, unverified_comments
+    from ..diagnosis import diagnose
+    from ..prescription import diff, fixed_config, unverified_comments
 
     found, _invocation = _read(arguments)
     if len(found.runs) > 1:
@@ -288,7 +268,7 @@ def _fix(arguments: argparse.Namespace) -> int:
     for line in unverified_comments(diagnosis.examination, diagnosis.prescription):
         print(f"check the comment beside what changed: {line}", file=sys.stderr)
     if arguments.in_place:
-        _write_atomically(source, fixed)
+        write_atomically(source, fixed)
         print(f"rewrote {source}", file=sys.stderr)
         return 0
     if arguments.write:
@@ -299,7 +279,7 @@ def _fix(arguments: argparse.Namespace) -> int:
             raise UsageError(
                 f"{target}: the file exists, and fix --write never overwrites. Next: choose another name, or use --in-place to rewrite {source}."
             )
-        _write_atomically(target, fixed)
+        write_atomically(target, fixed)
         print(f"wrote {target}", file=sys.stderr)
         return 0
     sys.stdout.write(diff(diagnosis.examination, fixed))
@@ -312,8 +292,8 @@ def _fix(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from .checks import all_checks, find_check
-    from .report.pages import check_page
+    from ..checks import all_checks, find_check
+    from ..report.pages import check_page
 
     found = find_check(arguments.code)
     if found is None:
@@ -331,8 +311,8 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _dialects(arguments: argparse.Namespace) -> int:
-    from .readers.registry import all_dialects, find_dialect
-    from .report.pages import dialect_section
+    from ..readers.registry import all_dialects, find_dialect
+    from ..report.pages import dialect_section
 
     if arguments.name is not None:
         sys.stdout.write(dialect_section(find_dialect(arguments.name)))
@@ -343,7 +323,7 @@ def _dialects(arguments: argparse.Namespace) -> int:
 
 
 def _checks(arguments: argparse.Namespace) -> int:
-    from .checks import all_checks
+    from ..checks import all_checks
 
     for check in all_checks():
         needs = ", ".join(check.requires) or "the run itself"

@@ -1,0 +1,1 @@
+"""What auscult computes, held against public measurements (``measured_runs.csv``): FLOPs, memory, speed."""
