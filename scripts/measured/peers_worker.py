@@ -42,7 +42,10 @@ def llm_analysis(row: Row) -> float:
     gpu = GPUConfig("card", row["card_bytes"] / GIB, 2000, 600, 8e-6, 312)
     bits = 16 if row["precision"] == "bf16" else 32
     analysis = LLMAnalysis(
-        model, gpu, DtypeConfig("row", bits, 16, bits), ParallelismConfig(tp_size=row["tensor_parallel"], dp_size=row["data_parallel"])
+        model,
+        gpu,
+        DtypeConfig("row", bits, 16, bits),
+        ParallelismConfig(tp_size=row["tensor_parallel"], dp_size=row["data_parallel"]),
     )
     found = analysis.training(
         batch_size_per_gpu=row["micro_batch"],
@@ -110,7 +113,9 @@ def accelerate_estimate(row: Row) -> float:
     if row["lora_rank"]:
         raise NotImplementedError("it has no LoRA")
     fp32_bytes = 4 * row["parameters"]
-    found = estimate_training_usage(fp32_bytes, {"fp32": "float32", "bf16": "bfloat16"}.get(row["precision"], "bfloat16"))
+    found = estimate_training_usage(
+        fp32_bytes, {"fp32": "float32", "bf16": "bfloat16"}.get(row["precision"], "bfloat16")
+    )
     return float(max(value for value in found.values() if value > 0))
 
 

@@ -321,6 +321,10 @@ def _model(values: Mapping[str, str], group: str, assumptions: list[str]) -> Mod
         config = config_of(values["model"])
         if config is None:
             raise _Open(f"no dimensions, and no published model is named {values['model']!r}")
+        if (
+            group == "Lightning-AI/litgpt"
+        ):  # its GPT keeps lm_head apart from wte, whatever the checkpoint ties (model.py, 0.5.13)
+            config = {**config, "tie_word_embeddings": False}
         return build(config)
     missing = [key for key in ("n_layer", "n_head", "n_embd", "vocab") if sizes[key] is None]
     if missing:

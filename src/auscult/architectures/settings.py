@@ -37,6 +37,10 @@ class Settings:
         """Return whether a key stands in the config at all, be it null."""
         return name in self._values
 
+    def is_null(self, name: str) -> bool:
+        """Whether a key is there with null for its value, which some families tell from a key that is absent."""
+        return name in self._values and self._values[name] is None
+
     def raw(self, name: str, default: Any = None) -> Any:
         """Return a value as it stands in the config; None counts as absent."""
         value = self._values.get(name)

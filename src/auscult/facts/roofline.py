@@ -15,7 +15,7 @@ from .setup import Setup
 
 __all__ = ["Device", "StepEstimate", "estimate_step"]
 
-MATMUL_EFFICIENCY = 0.76
+MATMUL_EFFICIENCY = 0.79
 """Of the peak that a large, well-shaped matrix multiplication reaches: the best found on an A100 is 271 of 312 TFLOP/s, on an
 H100 794 of 989, on a B200 1745 of 2250 (stas00/ml-engineering, MAMF table): 78 to 87 %; inside a model, between other kernels
 and at varying shapes, somewhat less than the best: chosen with FAST_CARD_LOSS and the two figures of the exchange from a grid, for the
