@@ -1,15 +1,17 @@
 # make demo   sets up a virtual environment and diagnoses examples/fineweb-40m
 # make test   sets up the development environment and runs lint, types and tests
 # make corpus reads every real run of ../shared/corpus (or $AUSCULT_CORPUS) and compares it with its known facts
+# make accuracy compares our estimates, and other estimators', with public measurements: docs/accuracy.md
 # make fuzz   fuzzes every reader for FUZZ_SECONDS each (make fuzz DIALECT=nanogpt: one of them)
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+PEERS  ?= .venv-peers
 
 FUZZ_SECONDS ?= 600
 DIALECT ?=
 
-.PHONY: demo test check lint types unit corpus fuzz bench docs lock clean
+.PHONY: demo test check lint types unit corpus accuracy fuzz bench docs lock clean
 
 demo: $(VENV)/.core
 	@$(BIN)/auscult diagnose examples/fineweb-40m --fail-on never
@@ -31,6 +33,15 @@ unit: $(VENV)/.dev
 corpus: $(VENV)/.dev
 	$(BIN)/python scripts/corpus.py
 
+accuracy: $(VENV)/.dev $(PEERS)/.ready
+	$(BIN)/python scripts/accuracy.py
+
+$(PEERS)/.ready: scripts/measured/peers-requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r scripts/measured/peers-requirements.txt
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llm-analysis==0.2.2
+	@touch $@
+
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]' -c requirements.lock
 	@for name in $(or $(DIALECT),$$($(BIN)/auscult dialects | cut -d' ' -f1)); do \
@@ -47,7 +58,7 @@ lock: $(VENV)/.dev
 	$(BIN)/python -m pip freeze --exclude-editable | sed "s|+cpu$$||" > requirements.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "auscult needs Python 3.11 or newer: make PYTHON=python3.12 …")'

@@ -35,23 +35,23 @@ def llm_analysis(row: Row) -> float:
         n_head=row["n_head"],
         hidden_dim=row["d_model"],
         vocab_size=row["vocab_size"],
+        max_seq_len=row["context"],
         num_key_value_heads=row["n_kv_head"],
         ffn_embed_dim=row["d_ff"],
         expansion_ratio=row["d_ff"] / row["d_model"],
     )
     gpu = GPUConfig("card", row["card_bytes"] / GIB, 2000, 600, 8e-6, 312)
-    bits = 16 if row["precision"] == "bf16" else 32
-    analysis = LLMAnalysis(
-        model,
-        gpu,
-        DtypeConfig("row", bits, 16, bits),
-        ParallelismConfig(tp_size=row["tensor_parallel"], dp_size=row["data_parallel"]),
-    )
+    parallel = ParallelismConfig(tp_size=row["tensor_parallel"], dp_size=row["data_parallel"])
+    efficiencies = {
+        "flops_efficiency": 0.5,
+        "hbm_memory_efficiency": 0.9,
+    }  # of no consequence for memory; it needs them
+    analysis = LLMAnalysis(model, gpu, DtypeConfig("w16a16e16", 16, 16, 16), parallel, **efficiencies)
     found = analysis.training(
         batch_size_per_gpu=row["micro_batch"],
         gradient_accumulation_steps=row["gradient_accumulation_steps"],
         seq_len=row["context"],
-        activation_recomputation=ActivationRecomputation({"none": 0, "selective": 2, "full": 4}[row["checkpointing"]]),
+        activation_recomputation=ActivationRecomputation({"none": 0, "selective": 1, "full": 2}[row["checkpointing"]]),
         ds_zero=DSZeRO({"zero1": 1, "zero2": 2, "fsdp": 3}.get(row["sharding"], 0)),
         mlp_gated_linear_units=row["gated"],
     )

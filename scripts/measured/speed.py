@@ -1,13 +1,12 @@
 """Predicted against measured speed on every row whose model, setup and card are known.
 
 ``python -m scripts.measured.speed`` prints the table, what intervals from the other publishers alone would have covered, the
-worst rows, and the grid from which the efficiencies were chosen.
+worst rows, and how the calibrated constants compare with their neighbours.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -28,8 +27,10 @@ COVERAGE = 0.9
 NOT_ADAMW = re.compile(r"_SOAP/")
 """Rows of an optimiser that the setup cannot say and that takes as long as the model (SOAP's step: 363 ms against Muon's 216)."""
 GRID = {
-    "MATMUL_EFFICIENCY": (0.73, 0.76, 0.79, 0.82),
+    "MATMUL_EFFICIENCY": (0.73, 0.76, 0.79, 0.82, 0.85),
     "FAST_CARD_LOSS": (0.14, 0.21, 0.28, 0.35),
+    "ATTENTION_EFFICIENCY": (0.24, 0.28, 0.32, 0.36, 0.4),
+    "BANDWIDTH_EFFICIENCY": (0.6, 0.65, 0.7, 0.75, 0.8),
     "EXCHANGE_EXPOSED": (0.15, 0.25, 0.35),
     "OVERLAP_SHARE": (0.4, 0.6, 0.8),
 }
@@ -177,25 +178,22 @@ def worst(found: Sequence[Result], count: int = 8) -> str:
     return "\n".join(lines)
 
 
-def calibration() -> Iterator[tuple[float, dict[str, float]]]:
-    """Yield the median absolute error on the calibrating publisher's rows for every point of the grid, least first."""
+def calibration() -> Iterator[tuple[str, float, float]]:
+    """Yield constant, value, and the median absolute error on the calibrating publisher's rows, one constant varied at a time."""
     rows = [row for row in read_rows() if row.group == CALIBRATED_ON]
-    before = {name: getattr(roofline, name) for name in GRID}
-    points = []
-    try:
-        for values in itertools.product(*GRID.values()):
-            point = dict(zip(GRID, values, strict=True))
-            _set(point)
-            points.append((median(abs(result.error) for result in results(rows)), point))
-    finally:
-        _set(before)
-    yield from sorted(points, key=lambda pair: pair[0])
+    for name, values in GRID.items():
+        before = getattr(roofline, name)
+        try:
+            for value in values:
+                _set(name, value)
+                yield name, value, median(abs(result.error) for result in results(rows))
+        finally:
+            _set(name, before)
 
 
-def _set(constants: dict[str, float]) -> None:
-    """Set constants of the roofline; what it has kept under the old ones is dropped."""
-    for name, value in constants.items():
-        setattr(roofline, name, value)
+def _set(name: str, value: float) -> None:
+    """Set a constant of the roofline; what it has kept under the old value is dropped."""
+    setattr(roofline, name, value)
     roofline._pass_seconds.cache_clear()
     roofline._matmul.cache_clear()
 
@@ -209,8 +207,9 @@ def _main() -> None:
             f" {one.coverage_printed:.0%} in the printed interval"
         )
     print("\n" + worst(everything), "\n")
-    for error, point in itertools.islice(calibration(), 5):
-        print(f"{error:.4f}", point)
+    ours = {name: getattr(roofline, name) for name in GRID}
+    for name, value, error in list(calibration()):
+        print(f"{name} {value:.2f}: {error:.2%}", "(ours)" if value == ours[name] else "")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .checks.base import Edit, Effect, Finding
 from .diagnosis import Diagnosis, Forecast, Verdict, diagnose
 from .differential import Hypothesis
@@ -15,6 +17,9 @@ from .errors import AuscultError, InputError, UsageError
 from .prescription import Prescription
 from .readers import Found, Given, Relation, read, read_all
 from .run import Known, Run, Series, Source, Unknown
+
+if TYPE_CHECKING:
+    from .planner import Plan, Planning, Request, plan
 
 __version__ = "0.1.0"
 
@@ -30,8 +35,11 @@ __all__ = [
     "Hypothesis",
     "InputError",
     "Known",
+    "Plan",
+    "Planning",
     "Prescription",
     "Relation",
+    "Request",
     "Run",
     "Series",
     "Source",
@@ -40,6 +48,16 @@ __all__ = [
     "Verdict",
     "__version__",
     "diagnose",
+    "plan",
     "read",
     "read_all",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the planner when it is first asked for: a diagnosis does without it."""
+    if name in ("Plan", "Planning", "Request", "plan"):
+        from . import planner
+
+        return getattr(planner, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,7 @@ from statistics import median
 
 import pytest
 from scripts.measured.rows import facts
-from scripts.measured.speed import CALIBRATED_ON, Result, calibration, held_out, results, table, worst
+from scripts.measured.speed import CALIBRATED_ON, GRID, Result, calibration, held_out, results, table, worst
 
 from auscult.facts import roofline
 
@@ -26,13 +26,13 @@ def test_speeds_lie_in_the_interval(found: list[Result]) -> None:
     assert median(abs(result.error) for result in found) <= 0.06
 
 
-def test_publishers_that_took_no_part_lie_in_the_interval(found: list[Result]) -> None:
-    """The efficiencies were chosen on llm-foundry's rows alone: of all others, nine in ten lie in the interval too."""
+def test_publishers_on_whom_no_efficiency_was_chosen(found: list[Result]) -> None:
+    """The efficiencies were chosen on llm-foundry's rows: of all others, half are met within 15 %, nine in ten in the interval."""
     others = [result for result in found if result.row.group != CALIBRATED_ON]
     assert len(others) >= 18
     assert len({result.row.group for result in others}) >= 4
     assert sum(result.inside for result in others) >= 0.9 * len(others)
-    assert median(abs(result.error) for result in others) <= 0.2
+    assert median(abs(result.error) for result in others) <= 0.15
 
 
 def test_the_printed_interval_is_no_narrower_than_the_others_say(found: list[Result]) -> None:
@@ -43,12 +43,14 @@ def test_the_printed_interval_is_no_narrower_than_the_others_say(found: list[Res
 
 
 def test_the_constants_are_those_of_the_calibration() -> None:
-    """The grid's best point is no more than 0.2 % better than the constants in the source, which stay as they were."""
-    before = {name: getattr(roofline, name) for name in ("MATMUL_EFFICIENCY", "OVERLAP_SHARE")}
+    """Every calibrated constant is as good as its neighbours to 0.2 percentage points, and trying them changes none."""
+    ours = {name: getattr(roofline, name) for name in GRID}
     points = list(calibration())
-    assert {name: getattr(roofline, name) for name in before} == before
-    ours = next(error for error, point in points if all(getattr(roofline, name) == point[name] for name in point))
-    assert ours <= points[0][0] + 0.002
+    assert {name: getattr(roofline, name) for name in GRID} == ours
+    for name, constant in ours.items():
+        errors = {value: error for other, value, error in points if other == name}
+        assert len(errors) >= 3
+        assert errors[constant] <= min(errors.values()) + 0.002, name
 
 
 def test_tables_name_every_publisher(found: list[Result]) -> None:

@@ -18,16 +18,16 @@ __all__ = ["Device", "StepEstimate", "estimate_step"]
 MATMUL_EFFICIENCY = 0.79
 """Of the peak that a large, well-shaped matrix multiplication reaches: the best found on an A100 is 271 of 312 TFLOP/s, on an
 H100 794 of 989, on a B200 1745 of 2250 (stas00/ml-engineering, MAMF table): 78 to 87 %; inside a model, between other kernels
-and at varying shapes, somewhat less than the best: chosen with FAST_CARD_LOSS and the two figures of the exchange from a grid, for the
-least median error on the 209 llm-foundry rows of measured_runs.csv. No row of another publisher took part."""
+and at varying shapes, somewhat less than the best. This one, FAST_CARD_LOSS, ATTENTION_EFFICIENCY, BANDWIDTH_EFFICIENCY and the two figures of the
+exchange are the values with the least median error on the 209 rows of llm-foundry (``scripts/measured/speed.py``, ``calibration``)."""
 FAST_CARD_FLOPS_PER_BYTE = 200.0
 """Beyond this many FLOPs for each byte of memory traffic (A100: 153 to 200, H100: 295), launch gaps, power limits and the
 shared-memory bandwidth of tensor cores keep models further from the peak."""
 FAST_CARD_LOSS = 0.28
 """Of the peak that is lost for each doubling beyond that; calibrated with MATMUL_EFFICIENCY."""
 ATTENTION_EFFICIENCY = 0.32
-"""FlashAttention-2, forward and backward together, head sizes 64 to 128: 50 to 73 % of an A100's peak (Dao 2023, arXiv:2307.08691,
-figures 4 to 6); less on newer cards, which the loss above covers."""
+"""Of the half that is computed, both passes; calibrated (above), on rows of FlashAttention in Triton. FlashAttention-2 alone reaches
+50 to 73 % of an A100's peak (Dao 2023, arXiv:2307.08691, figures 4 to 6), so that long contexts can be faster than this."""
 MATH_ATTENTION_BYTES = 26
 """Of memory traffic for each score where the T x T matrix is written: scores, mask, softmax and dropout in both passes, fp32."""
 ATTENTION_FURTHER_LOSS = 0.6
@@ -41,8 +41,8 @@ to 167.1 of 165.2 (mli/transformers-benchmarks, issue 4); inside a model somewha
 BALANCED_ATTENTION_EFFICIENCY = 0.6
 """A judgement: no measurement of the kernels alone on such a card was at hand."""
 BANDWIDTH_EFFICIENCY = 0.7
-"""Of the nominal bandwidth that streaming kernels reach (NVIDIA, "CUDA C++ Best Practices Guide": measured below theoretical;
-BabelStream on A100: 1.35 to 1.4 of 1.555 TB/s, 88 %; short kernels less)."""
+"""Of the nominal bandwidth that the kernels of a model reach; calibrated (above). Long streams reach more (BabelStream on A100:
+1.35 to 1.4 of 1.555 TB/s, 88 %), short kernels less."""
 TILES = ((256, 128, 1.0), (128, 128, 0.97), (128, 64, 0.80), (64, 64, 0.62))
 """Tiles that cuBLAS chooses among (NVIDIA, "Matrix Multiplication Background User's Guide", section 4), and how well each uses the
 tensor cores: larger tiles reuse more of what they load. The shares are judgements."""
@@ -62,10 +62,11 @@ Distributed", arXiv:2006.15704; both figures are calibrated on the llm-foundry r
 UNKNOWN_LINK_BYTES_PER_S = 25e9
 """PCIe 4.0 x16 in practice: what is assumed between cards whose link is not known, with a wider interval."""
 INTERVAL = (0.55, 1.35)
-"""Of the predicted speed. Speeds of llm-foundry, on which the efficiencies were chosen, lie within 0.7 to 1.35 of it; those of other
-publishers, which took no part, down to 0.5: the same model on the same card ran up to 1.5 times slower in early records of
-modded-nanogpt than in later ones, and a plan cannot know how good the code will be. Coverage by publisher, and what an interval
-from the others alone would have covered: ``python -m scripts.measured.speed``."""
+"""Of the predicted speed; set with all measured rows in view. Those of llm-foundry lie within 0.73 to 1.15 of it, 19 of the 20 of
+other publishers within 0.62 to 1.02, one at 0.51. It reaches further up for cards of which only single runs are public, further
+down because the same model on the same card ran up to 1.5 times slower in early records of modded-nanogpt than in later ones:
+a plan cannot know how good the code will be. ``held_out`` of ``scripts/measured/speed.py`` tells what an interval from the other
+publishers alone would have covered."""
 INTERVAL_WIDE = (0.4, 1.6)
 """The same for what no measured row stands behind (see ``StepEstimate.uncalibrated``): a judgement."""
 
@@ -387,7 +388,7 @@ def _matmul(m: int, n: int, k: int, half: bool, device: Device) -> float:
     width = 2 if half else 4
     moved = width * (m * k + k * n + m * n)
     efficiency = _fill(m, n, k, device.sm_count)
-    if any(size % 8 for size in (m, n, k)):
+    if m % 8 or n % 8 or k % 8:
         efficiency *= UNALIGNED_EFFICIENCY
     return max(2.0 * m * n * k / (device.matmul_flops_per_s * efficiency), _stream(moved, device))
 
@@ -395,13 +396,14 @@ def _matmul(m: int, n: int, k: int, half: bool, device: Device) -> float:
 def _fill(m: int, n: int, k: int, sm_count: int | None) -> float:
     """Return how full the best choice of tiles keeps the multiprocessors; long sums may be split to fill them."""
     best = 0.0
+    splits = max(1, min(k // 2048, 8))
     for rows, columns, reuse in TILES:
-        down, across = math.ceil(m / rows), math.ceil(n / columns)
-        used = m * n / (down * across * rows * columns)
+        area = -(-m // rows) * -(-n // columns)
+        used = reuse * m * n / (area * rows * columns)
         if sm_count is not None:
-            tiles = down * across * max(1, min(k // 2048, 8))
-            used *= max(tiles / (math.ceil(tiles / sm_count) * sm_count), 0.0)
-        best = max(best, used * reuse)
+            tiles = area * splits
+            used *= tiles / (-(-tiles // sm_count) * sm_count)
+        best = max(best, used)
     return best
 
 

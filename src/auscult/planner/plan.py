@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 
 from ..architectures import Model
 from ..errors import UsageError
+from ..facts.energy import cost as cost_of
 from ..facts.energy import energy_kwh
+from ..facts.energy import hours as hours_of
 from ..facts.learning_rate import Basis, LearningRate, suggest_learning_rate, suggest_tokens_per_step
 from ..facts.parameters import ParameterCount, count_parameters
 from ..facts.roofline import estimate_step
@@ -179,10 +181,11 @@ def _asks(
         for amount in nearest:
             changed: tuple[Prose, ...] = ()
             if amount != wanted:
-                values = {"have": amount, "want": wanted, "context": context, "count": machine.count}
+                cards = "one card" if machine.count == 1 else f"{machine.count} cards"
+                values = {"have": amount, "want": wanted, "context": context, "cards": cards}
                 changed = (say("{have:count} tokens per step instead of {want:count}", **values),)
                 binding = say(
-                    "{want:count} tokens per step are no whole number of {context:count}-token sequences on {count} card(s)",
+                    "{want:count} tokens per step are no whole number of {context:count}-token sequences that {cards} can share",
                     **values,
                 )
             asks.append(_Ask(target, context, tokens, amount, machine, freedom, changed))
@@ -279,7 +282,7 @@ def _planned(ask: _Ask, choice: Choice, found: Found, request: Request) -> Plan:
     assert tokens is not None
     steps = max(1, round(tokens / per_step))
     total = steps * per_step
-    hours = Band(*(total / speed / 3600 for speed in (rate.high, rate.value, rate.low)))
+    hours = hours_of(total, rate)
     cards, price = choice.setup.gpu_count, request.price_per_gpu_hour
     watts = board_power_w(ask.machine.gpu)
     return Plan(
@@ -290,7 +293,7 @@ def _planned(ask: _Ask, choice: Choice, found: Found, request: Request) -> Plan:
         tokens_per_s=rate,
         hours=hours,
         energy_kwh=energy_kwh(hours, gpu_count=cards, board_power_w=watts) if watts is not None else None,
-        cost=Band(*(h * cards * price for h in (hours.low, hours.value, hours.high))) if price is not None else None,
+        cost=cost_of(hours, gpu_count=cards, price_per_gpu_hour=price) if price is not None else None,
         learning_rate=_rate(request, count, total, per_step),
         expected=expected_loss(request.dataset, count.without_position, total),
         changed=changed,

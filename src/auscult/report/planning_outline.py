@@ -50,7 +50,7 @@ def plan_screen(planning: Planning) -> PlanScreen:
     header = f"plan for {cards}{machine.gpu.name}, {machine.limit_bytes / GIB:.1f} GiB usable each"
     if request.dataset:
         header += f", on {printable(request.dataset)}"
-    binding = f"Not possible as asked. {planning.binding}." if planning.binding is not None else ""
+    binding = f"Not possible as asked: {planning.binding}." if planning.binding is not None else ""
     return PlanScreen(header, binding, _rows(planning.plans[0]) if planning.plans else ())
 
 

@@ -190,9 +190,9 @@ def layer_names(config: Settings, name: str, n_layer: int, known: Collection[str
     if found is None:
         return None
     kinds = [_LEGACY_LAYERS.get(kind, kind) if isinstance(kind, str) else kind for kind in found]
-    unknown = next((kind for kind in kinds if kind not in tuple(known)), None)
-    if unknown is not None:
-        raise BadConfig(f"{name} has an unknown layer", expected=" or ".join(known), found=repr(unknown)[:80])
+    unknown = [kind for kind in kinds if kind not in tuple(known)]
+    if unknown:
+        raise BadConfig(f"{name} has an unknown layer", expected=" or ".join(known), found=repr(unknown[0])[:80])
     if len(kinds) != n_layer:
         raise BadConfig(f"{name} is not as long as there are layers", expected=str(n_layer), found=str(len(kinds)))
     return kinds
