@@ -53,6 +53,7 @@ bench: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/generate_docs.py
 	$(BIN)/python scripts/first_screen.py
+	$(BIN)/python scripts/worked_examples.py
 
 lock: $(VENV)/.dev
 	$(BIN)/python -m pip freeze --exclude-editable | sed "s|+cpu$$||" > requirements.lock

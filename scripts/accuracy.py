@@ -6,7 +6,6 @@ estimators their part is left out, and the page says so.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from statistics import median
@@ -102,7 +101,7 @@ def main() -> int:
         return 0
     temporary = PAGE.with_suffix(".new")
     temporary.write_text(page(), encoding="utf-8")
-    os.replace(temporary, PAGE)
+    temporary.replace(PAGE)
     print(f"wrote {PAGE.relative_to(ROOT)}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Generate ``docs/checks/`` and ``docs/dialects.md`` from the code itself; ``--check`` only says whether they are up to date."""
+"""Generate ``docs/checks/``, ``docs/dialects.md`` and ``docs/hardware.md`` from the code itself; ``--check`` only says whether they are up to date."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 from auscult.checks import all_checks
+from auscult.hardware import load_table
 from auscult.readers import all_dialects
-from auscult.report.pages import check_index, check_page, dialect_page
+from auscult.report.pages import check_index, check_page, dialect_page, hardware_page
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 FOLDER = DOCS / "checks"
@@ -19,6 +20,11 @@ def pages() -> dict[str, str]:
     return {"README.md": check_index(checks)} | {f"{check.code}.md": check_page(check) for check in checks}
 
 
+def single_pages() -> dict[str, str]:
+    """Return the text of the pages that are one file each."""
+    return {"dialects.md": dialect_page(all_dialects()), "hardware.md": hardware_page(load_table())}
+
+
 def main() -> int:
     """Write the pages, or compare them."""
     wanted = pages()
@@ -27,15 +33,17 @@ def main() -> int:
         stale = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
         if stale:
             print(f"docs/checks is out of date: {', '.join(stale)}; run make docs", file=sys.stderr)
-        dialects = DOCS / "dialects.md"
-        if not dialects.is_file() or dialects.read_text(encoding="utf-8") != dialect_page(all_dialects()):
-            stale.append("dialects.md")
-            print("docs/dialects.md is out of date; run make docs", file=sys.stderr)
+        for name, text in single_pages().items():
+            page = DOCS / name
+            if not page.is_file() or page.read_text(encoding="utf-8") != text:
+                stale.append(name)
+                print(f"docs/{name} is out of date; run make docs", file=sys.stderr)
         return bool(stale)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in found.keys() - wanted.keys():
         (FOLDER / name).unlink()
-    (DOCS / "dialects.md").write_text(dialect_page(all_dialects()), encoding="utf-8")
+    for name, text in single_pages().items():
+        (DOCS / name).write_text(text, encoding="utf-8")
     for name, text in wanted.items():
         (FOLDER / name).write_text(text, encoding="utf-8")
     return 0

@@ -16,13 +16,21 @@ from auscult.cli import _parser
 from auscult.errors import AuscultError
 
 ROOT = Path(__file__).resolve().parent.parent
-FACTS = sorted((ROOT / "src" / "auscult" / "facts").glob("*.py"))
+FACTS = sorted((ROOT / "src" / "auscult" / "facts").rglob("*.py"))
 
 
 def test_check_pages_are_up_to_date() -> None:
     """docs/checks is what the checks say today (make docs)."""
     done = subprocess.run(
         [sys.executable, "scripts/generate_docs.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_worked_examples_are_what_the_commands_print() -> None:
+    """The outputs in docs/plan.md are those of the commands above them, word for word (make docs)."""
+    done = subprocess.run(
+        [sys.executable, "scripts/worked_examples.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 

@@ -107,7 +107,7 @@ def qmemcalc(row: Row) -> float:
 
 
 def accelerate_estimate(row: Row) -> float:
-    """accelerate estimate-memory: its "Training using Adam", the largest of its steps."""
+    """Accelerate estimate-memory: its "Training using Adam", the largest of its steps."""
     from accelerate.commands.estimate import estimate_training_usage
 
     if row["lora_rank"]:

@@ -158,7 +158,8 @@ class Architecture:
     """The model's shape.
 
     ``d_ff`` is the MLP's inner width; ``context`` the sequence length in tokens; ``tied`` whether the output
-    head shares the token embedding; ``bias`` whether linear layers and norms have biases.
+    head shares the token embedding; ``bias`` whether linear layers and norms have biases. ``details`` is the config of the
+    whole model under transformers' keys, ``model_type`` among them, where a file gives it: enough to draw its blueprint.
     """
 
     family: Quantity[str]
@@ -171,6 +172,7 @@ class Architecture:
     context: Quantity[int]
     tied: Quantity[bool]
     bias: Quantity[bool]
+    details: Quantity[Mapping[str, Any]] = Unknown("the run's files do not give the model's config")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from transformers.utils import logging
 
 __all__ = ["MASKED", "model_on_meta", "parts_of"]
 
-MASKED = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "distilbert", "modernbert"})
+MASKED = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "modernbert"})
 logging.set_verbosity_error()
 
 

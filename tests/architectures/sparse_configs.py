@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["PUBLISHED", "RANDOM", "Published"]
+__all__ = ["PUBLISHED", "RANDOM", "Published", "drawn"]
 
 Config = dict[str, Any]
 
@@ -26,7 +26,7 @@ class Published(NamedTuple):
     left_out: int = 0
 
 
-def _hf(model_type: str, d: int, layers: int, heads: int, kv: int | None, vocab: int, **more: Any) -> Config:
+def _hf(model_type: str, d: int, layers: int, heads: int, kv: int | None, vocab: int, /, **more: Any) -> Config:
     config: Config = {
         "model_type": model_type,
         "hidden_size": d,
@@ -664,3 +664,8 @@ RANDOM: Mapping[str, Callable[[random.Random], Config]] = {
     "qwen3_next": _qwen3_next,
 }
 """How to draw a random small config of each family, of which every flag that changes the parameters may be either."""
+
+
+def drawn(family: str, number: int) -> Config:
+    """Return the n-th random config of a family, the same on every machine."""
+    return {"model_type": family, **RANDOM[family](random.Random(f"{family} {number}"))}

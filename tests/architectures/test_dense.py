@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -131,7 +132,7 @@ def _bias(rng: random.Random) -> dict[str, Any]:
     return {"attention_bias": _flag(rng)}
 
 
-DRAW = {
+DRAW: dict[str, Callable[[random.Random], dict[str, Any]]] = {
     "gpt2": _gpt,
     "gptj": lambda rng: _gpt(rng, rotary_dim=4),
     "codegen": lambda rng: _gpt(rng, rotary_dim=4, n_head=4, n_embd=64),

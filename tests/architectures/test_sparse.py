@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +12,7 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from architectures.sparse_configs import PUBLISHED, RANDOM, Published
+from architectures.sparse_configs import PUBLISHED, RANDOM, Published, drawn
 from auscult.architectures import Attention, Block, Experts, Linear, Model, Ssm, build
 from auscult.errors import BadConfig
 from auscult.facts.parameters import count_parameters
@@ -63,11 +62,6 @@ def _entries(shape: tuple[int, ...]) -> int:
     for size in shape:
         entries *= size
     return entries
-
-
-def drawn(family: str, number: int) -> dict[str, Any]:
-    """Return the n-th random config of a family, the same on every machine."""
-    return {"model_type": family, **RANDOM[family](random.Random(f"{family} {number}"))}
 
 
 def expert_parameters(model: Model) -> int:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auscult.facts.flops import flops_per_token
-from auscult.facts.memory import CONTEXT_BYTES, MARGIN_FRACTION, MemoryEstimate, estimate_training_memory
+from auscult.facts.memory import CONTEXT_BYTES, MARGIN_FRACTION, TrainingMemory, estimate_training_memory
 from auscult.facts.parameters import count_gpt2
 
 GIB = 2**30
@@ -71,7 +71,7 @@ def memory(
     dropout: float = 0.0,
     dtype: str = "bfloat16",
     compiled: bool = True,
-) -> MemoryEstimate:
+) -> TrainingMemory:
     """Estimate for GPT-2 with nanoGPT's padded vocabulary and a context of 1,024."""
     return estimate_training_memory(
         parameters=count_gpt2(n_layer=n_layer, d_model=d_model, vocab_size=50_304, context=1024, bias=False),
@@ -87,7 +87,7 @@ def memory(
     )
 
 
-def before_context(estimate: MemoryEstimate) -> float:
+def before_context(estimate: TrainingMemory) -> float:
     return (estimate.total - estimate.context - estimate.margin) / GIB
 
 

@@ -399,7 +399,7 @@ def test_adapters_keep_only_what_they_read(precision: Precision, targets: tuple[
     def make(layers: int) -> nn.Module:
         model = CASES["llama"][0](shape, layers).requires_grad_(requires_grad=False)
         # The embedding's result must need a gradient for the first layer to count like the others.
-        model.get_input_embeddings().requires_grad_(requires_grad=True)  # type: ignore[operator]  # of transformers
+        model.get_input_embeddings().requires_grad_(requires_grad=True)  # type: ignore[operator]  # transformers has no types
         for module in list(model.modules()):
             for name in targets:
                 child = getattr(module, name, None)

@@ -111,7 +111,7 @@ def test_a_name_of_several_cards_has_no_peak_that_only_one_has(name: str) -> Non
         "RX 7900 XTX",
         "Quadro RTX 6000",
         "NVIDIA RTX PRO 6000 Blackwell",
-        "NVIDIA A10G",
+        "NVIDIA A10M",
         "A1000",
         "H1000",
         "RTX 407",

@@ -15,7 +15,7 @@ from auscult.architectures import build
 from auscult.errors import UsageError
 from auscult.facts.parameters import count_parameters
 from auscult.facts.roofline import estimate_step
-from auscult.hardware import find_gpu
+from auscult.hardware import Gpu, find_gpu
 from auscult.planner.plan import Planning, plan
 from auscult.planner.request import Request
 from auscult.planner.targets import Target
@@ -23,12 +23,20 @@ from auscult.prose import say
 from auscult.report.planning_json import load_plan_schema, plan_as_dict
 from auscult.report.planning_text import plan_as_markdown
 
-GPU = find_gpu("RTX 4070")
-assert GPU is not None
-RTX_4070 = GPU
-H100 = find_gpu("H100 SXM")
-assert H100 is not None
-EIGHT = {"gpu": H100, "gpu_count": 8}
+
+def card(name: str) -> Gpu:
+    """Return a card of the table."""
+    gpu = find_gpu(name)
+    assert gpu is not None
+    return gpu
+
+
+RTX_4070, H100 = card("RTX 4070"), card("H100 SXM")
+
+
+def eight(*, loss: float, dataset: str | None = None) -> Request:
+    """Ask for a loss on eight H100s."""
+    return Request(H100, 8, loss=loss, dataset=dataset)
 
 
 def checked(planning: Planning) -> Planning:
@@ -127,17 +135,17 @@ def test_hours_alone_choose_the_model() -> None:
 
 def test_a_loss_chooses_the_model() -> None:
     """A lower loss takes a larger model; a loss without a corpus, or out of reach, is refused with what to say instead."""
-    small = checked(plan(Request(dataset="fineweb", loss=3.4, **EIGHT))).plans[0]
-    large = checked(plan(Request(dataset="fineweb", loss=3.1, **EIGHT))).plans[0]
+    small = checked(plan(eight(dataset="fineweb", loss=3.4))).plans[0]
+    large = checked(plan(eight(dataset="fineweb", loss=3.1))).plans[0]
     assert large.parameters.total > small.parameters.total
     assert small.expected is not None
     assert small.expected[0].value <= 3.42
     with pytest.raises(UsageError, match="--dataset"):
-        plan(Request(loss=3.2, **EIGHT))
+        plan(eight(loss=3.2))
     with pytest.raises(UsageError, match="cannot be told"):
-        plan(Request(loss=0.5, dataset="fineweb", **EIGHT))
+        plan(eight(loss=0.5, dataset="fineweb"))
     with pytest.raises(UsageError, match="no known run"):
-        plan(Request(loss=3.2, dataset="my own notes", **EIGHT))
+        plan(eight(loss=3.2, dataset="my own notes"))
 
 
 def test_nothing_to_aim_at() -> None:
@@ -179,5 +187,5 @@ def test_the_public_surface() -> None:
     assert auscult.plan is plan
     assert auscult.Request is Request
     with pytest.raises(AttributeError, match="no attribute"):
-        _ = auscult.nothing_of_that_name  # type: ignore[attr-defined]  # that it does not exist is the test
+        _ = auscult.nothing_of_that_name
     assert replace(Request(RTX_4070), like="gpt2").like == "gpt2"

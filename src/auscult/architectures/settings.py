@@ -116,6 +116,12 @@ class Settings:
         value = self._values.get(name)
         return Settings(value if isinstance(value, Mapping) else {}, self.family)
 
+    def over(self, values: Mapping[str, Any]) -> Settings:
+        """Return these settings with others beneath them, which hold where these have none."""
+        return Settings(
+            {**values, **{key: value for key, value in self._values.items() if value is not None}}, self.family
+        )
+
     def divided(self, whole: int, parts: int, what: str) -> int:
         """Return ``whole / parts``.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..errors import AuscultError, UsageError
 from .files import write_atomically
+from .oom import add_explain_oom
 from .plan import add_plan
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     dialects.set_defaults(run=_dialects)
 
     add_plan(verbs)
+    add_explain_oom(verbs)
 
     checks = verbs.add_parser("checks", help="list every check and what it needs")
     checks.set_defaults(run=_checks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ..planner import Planning, Request, Target
     from ..planner.writers import Document
 
-__all__ = ["add_plan"]
+__all__ = ["add_plan", "machine_of"]
 
 EXIT_IMPOSSIBLE = 1
 _DIALECTS = {".py": "nanogpt", ".toml": "torchtitan", ".yaml": "litgpt", ".yml": "litgpt", ".json": "hf"}
@@ -137,7 +138,7 @@ def _request(arguments: argparse.Namespace) -> tuple[Request, Target | None]:
         from ..planner import asked_by_recipe
 
         run_gpu, values, target = asked_by_recipe(_examined(arguments))
-    gpu, count = _machine(arguments.gpu if arguments.gpu is not None else run_gpu)
+    gpu, count = machine_of(arguments.gpu if arguments.gpu is not None else run_gpu)
     said: dict[str, Any] = {
         "like": arguments.like,
         "params": amount("params"),
@@ -168,7 +169,14 @@ def _loss(text: str) -> float:
     return loss
 
 
-def _machine(text: str | None) -> tuple[Gpu, int]:
+def machine_of(text: str | None) -> tuple[Gpu, int]:
+    """Return the card that ``--gpu`` names, and how many.
+
+    Raises
+    ------
+    UsageError
+        When none is named, or none is known by that name.
+    """
     from ..hardware import find_gpu, suggest
     from ..readers import given_by_options
     from ..run import value_of
@@ -177,29 +185,52 @@ def _machine(text: str | None) -> tuple[Gpu, int]:
         raise UsageError(
             'Which machine? Next: say --gpu "RTX 4070", --gpu "H100 SXM x8", or --gpu auto to ask the driver.'
         )
-    if text.strip().lower() == "auto":
-        return _detected()
     given = given_by_options(gpu=text)
-    name, count = value_of(given.gpu) or text, value_of(given.gpus) or 1
-    gpu = find_gpu(name)
-    if gpu is None:
-        near = suggest(name)
+    name, count = value_of(given.gpu) or text, value_of(given.gpus)
+    own = _own_cards()
+    if _is_auto(name):
+        gpu, found = _detected(own)
+        return gpu, count or found
+    card = find_gpu(name, own)
+    if card is None:
+        near = suggest(name, extra=own)
         hint = (
             f"did you mean {', '.join(near)}" if near else "docs/hardware.md lists the cards; add yours to auscult.toml"
         )
         raise UsageError(f"--gpu: {name!r} is not in the table of cards, and none is assumed. Next: {hint}.")
-    return gpu, count
+    return card, count or 1
 
 
-def _detected() -> tuple[Gpu, int]:
-    raise NotImplementedError
+def _is_auto(name: str | None) -> bool:
+    return name is not None and name.strip().lower() == "auto"
+
+
+def _own_cards() -> tuple[Gpu, ...]:
+    """Return the cards that an ``auscult.toml`` in the working directory describes."""
+    from ..readers.given import SETTINGS_FILE
+
+    if not Path(SETTINGS_FILE).is_file():
+        return ()
+    from ..hardware.user_table import gpus_of_settings
+
+    return gpus_of_settings(SETTINGS_FILE)
+
+
+def _detected(own: Sequence[Gpu]) -> tuple[Gpu, int]:
+    """Return this machine's cards, as its driver tells them."""
+    from ..hardware.detect import detect
+
+    return detect(own)
 
 
 def _examined(arguments: argparse.Namespace) -> Any:
     from ..examination import Examination
     from ..readers import given_by_options, read
+    from ..run import value_of
 
-    given = None if arguments.gpu in (None, "auto") else given_by_options(gpu=arguments.gpu)
+    given = None if arguments.gpu is None else given_by_options(gpu=arguments.gpu)
+    if given is not None and _is_auto(value_of(given.gpu)):
+        given = None
     return Examination(read(arguments.recipe, given=given) if given is not None else read(arguments.recipe))
 
 

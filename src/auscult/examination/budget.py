@@ -161,7 +161,7 @@ class BudgetFacts(ModelFacts):
         """What those claims are measured against."""
         count, recipe = value_of(self.parameter_count), self.run.recipe
         return Yardstick(
-            parameters=(count.total, count.without_position, count.non_embedding) if count else None,
+            parameters=(count.total, count.without_position, count.non_embedding, count.active) if count else None,
             tokens_planned=value_of(self.tokens_planned),
             tokens_per_step=value_of(self.tokens_per_step),
             batch_size=value_of(recipe.batch_size),

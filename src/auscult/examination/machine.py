@@ -7,14 +7,16 @@ import re
 from functools import cached_property
 from statistics import median_high
 
+from ..architectures import Model
 from ..facts import flops as flops_facts
+from ..facts.flops import Convention, count_flops
 from ..facts.memory import TrainingMemory as MemoryEstimate
 from ..facts.memory import estimate_training_memory
-from ..facts.parameters import ParameterCount
 from ..facts.scaling import Band
 from ..facts.throughput import StepTimes, attainable_mfu, processes_from_mfu, separate_step_times, undisturbed_mfu
 from ..hardware import Gpu, find_gpu, suggest
 from ..run import Known, Quantity, Source, Unknown, derive, known, value_of
+from .blueprint import VERSIONS, trains_a_part
 from .budget import BudgetFacts
 from .model import Shape
 
@@ -186,24 +188,29 @@ class MachineFacts(BudgetFacts):
 
     @cached_property
     def flops_per_token(self) -> Quantity[int]:
-        """FLOPs of one token, forward and backward [FLOPs/token]."""
+        """FLOPs of one token, forward and backward [FLOPs/token].
 
-        def count(parameters: ParameterCount, shape: Shape) -> int:
-            return flops_facts.flops_per_token(
-                params_without_position=parameters.without_position,
-                n_layer=shape.n_layer,
-                d_model=shape.d_model,
-                context=shape.context,
-            )
+        PaLM's count; of a GPT-2 nanoGPT's, which multiplies by every parameter but the positions.
+        """
 
-        counted = derive(
-            "6N + 12·L·d·T (PaLM; N without the position table)",
-            count,
-            parameters=self.parameter_count,
-            shape=self.shape,
+        def count(model: Model, context: int) -> int:
+            convention: Convention = "nanogpt" if model.family == "gpt2" else "palm"
+            return count_flops(model, context=context, convention=convention).training
+
+        model = self.model if isinstance(self.parameter_count, Known) else self.parameter_count
+        gpt2 = isinstance(model, Known) and model.value.family == "gpt2"
+        frozen = (
+            trains_a_part(self.run, self.parameter_count.value) if isinstance(self.parameter_count, Known) else None
         )
+        counted: Quantity[int] = Unknown(frozen or "")
+        if frozen is None:
+            formula = "6N + 12·L·d·T (PaLM; N without the position table)" if gpt2 else "PaLM's count, by part"
+            counted = derive(formula, count, model=model, context=self.run.recipe.architecture.context)
         logged = self.run.logged.flops_per_token
-        if isinstance(counted, Known) or isinstance(logged, Unknown):
+        versioned = (
+            isinstance(model, Known) and model.value.family in VERSIONS
+        )  # windows changed with the versions, too
+        if isinstance(logged, Unknown) or (isinstance(counted, Known) and not versioned):
             return counted
         return known(round(logged.value), "FLOPs per token as the trainer prints them", logged)
 

@@ -6,10 +6,13 @@ import math
 from dataclasses import dataclass, fields
 from functools import cached_property
 
+from ..architectures import Model
+from ..errors import BadConfig
 from ..facts.accumulation import TOLERANCE, accumulation_factor
 from ..facts.claims import Claim, find_claims
-from ..facts.parameters import ParameterCount, count_gpt2, infer_vocab_and_bias
+from ..facts.parameters import ParameterCount, count_gpt2, count_parameters, infer_vocab_and_bias
 from ..run import Known, Quantity, Run, Unknown, derive, known, value_of
+from .blueprint import counting_formula, drawn, of_gpt2, unlike_printed
 
 __all__ = ["ModelFacts", "Shape"]
 
@@ -189,17 +192,55 @@ class ModelFacts:
         )
 
     @cached_property
+    def model(self) -> Quantity[Model]:
+        """The blueprint of the model, where enough of it is known.
+
+        A whole config comes first; a GPT-2 follows from its shape, of which the printed count may prove a part.
+        """
+        a = self.run.recipe.architecture
+        if isinstance(a.details, Known):
+            return drawn(a, a.details, self.vocab_and_bias[0], self.run.logged)
+        if isinstance(a.family, Unknown):
+            return a.family
+        if a.family.value not in COUNTED_FAMILIES:
+            return a.details
+        return self._gpt2(self.shape) if isinstance(self.shape, Known) else self.shape
+
+    def _gpt2(self, shape: Known[Shape]) -> Quantity[Model]:
+        a, s = self.run.recipe.architecture, shape.value
+        if isinstance(a.n_kv_head, Known) and a.n_kv_head.value != s.n_head:
+            return Unknown("keys and values have heads of their own number: not the GPT-2 that is counted")
+        try:
+            model = of_gpt2(**{item.name: getattr(s, item.name) for item in fields(Shape)})
+        except BadConfig as error:
+            return Unknown(error.what)
+        return known(model, "GPT-2 of this shape", shape)
+
+    @cached_property
     def parameter_count(self) -> Quantity[ParameterCount]:
-        """Exact parameters by part."""
-        return derive("V·C + T·C + L(12C² + 2C) + C (GPT-2, by part)", lambda shape: shape.parameters, shape=self.shape)
+        """Exact parameters by part.
+
+        Unknown where the family is only concluded from a trainer's settings and the count that it printed fits no way of
+        counting: the model's code is then another.
+        """
+        if isinstance(self.model, Unknown):
+            return self.model
+        count = known(count_parameters(self.model.value), counting_formula(self.model.value), self.model)
+        a = self.run.recipe.architecture
+        concluded = isinstance(a.family, Known) and a.family.source.how != "read" and isinstance(a.details, Known)
+        wrong = unlike_printed(count.value, self.run.logged) if concluded else None
+        return Unknown(wrong) if wrong is not None else count
 
     @cached_property
     def parameters_for_laws(self) -> Quantity[int]:
-        """N for the 20-tokens rule, laws and FLOPs: all parameters but the position table."""
-        if isinstance(self.parameter_count, Unknown) and isinstance(self.run.logged.parameters, Known):
+        """N for the 20-tokens rule and the laws: all parameters but the position table."""
+        count = self.parameter_count
+        if isinstance(count, Unknown) and isinstance(self.run.logged.parameters, Known):
             low, high = self.run.logged.parameters.value
             return known((low + high) // 2, "the printed count, to its rounding", self.run.logged.parameters)
-        return derive("all but the position table", lambda count: count.without_position, count=self.parameter_count)
+        if isinstance(count, Known) and count.value.inactive_experts:
+            return Unknown("the laws were fitted to dense models: a mixture of experts has no single N")
+        return derive("all but the position table", lambda count: count.without_position, count=count)
 
     @cached_property
     def claims(self) -> tuple[Claim, ...]:

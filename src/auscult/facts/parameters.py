@@ -202,15 +202,18 @@ def count_adapters(model: Model, *, rank: int, targets: Collection[str] = ()) ->
     rank : int
         Of every adapter.
     targets : collection of str
-        Names of the matrices that get one (``q_proj`` …); every matrix of the layers where empty, experts included.
+        Names of the matrices that get one (``q_proj`` …); every matrix of the layers where empty, experts included. What
+        stands outside the layers gets one only where it is named (``lm_head``), tied or not.
 
     Notes
     -----
-    Each adapted matrix gains ``rank · (d_in + d_out)``: a down and an up projection without biases.
+    Each adapted matrix gains ``rank · (d_in + d_out)``: a down and an up projection without biases. Of a fused projection the
+    whole matrix is adapted, as PEFT does it; litgpt adapts its queries, keys and values apart, and its blueprint has them apart.
+    PEFT cannot reach the experts of transformers 5, which are no ``nn.Linear``, by module names; they are counted here.
 
     References
     ----------
-    Hu et al. 2021, "LoRA", arXiv:2106.09685; PEFT ``LoraConfig.target_modules``.
+    Hu et al. 2021, "LoRA", arXiv:2106.09685; PEFT 0.21 ``LoraConfig.target_modules``; Lightning-AI/litgpt 0.5.13 ``lora.py``.
 
     Examples
     --------
@@ -230,7 +233,8 @@ def count_adapters(model: Model, *, rank: int, targets: Collection[str] = ()) ->
         for linear, copies in matrices:
             if not targets or linear.name in targets:
                 found += stack.count * copies * rank * (linear.d_in + linear.d_out)
-    return found
+    outside = (linear for linear in (*model.linears, model.head) if linear.name in targets)
+    return found + rank * sum(linear.d_in + linear.d_out for linear in outside)
 
 
 def _always(mixture: Experts) -> tuple[Linear, ...]:

@@ -36,6 +36,8 @@ _ORDER = ("train_loss", "train_loss_eval", "val_loss", "val_bpb", "step_time_s",
 _MAX_CONFLICTS = 20
 _PROGRESS = frozenset({"logged.epochs", "logged.tokens_seen"})
 """What grows while a run goes on: files of different ages do not contradict each other."""
+_WHOLE = frozenset({"architecture.details"})
+"""Configs as a whole, whose values are compared one by one under their own keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,7 @@ def _merge(
 def _note_conflict(key: str, winner: Known[Any], loser: Known[Any], conflicts: list[Problem]) -> None:
     if (
         key.startswith("(")
-        or key in _PROGRESS
+        or key in _PROGRESS | _WHOLE
         or winner.source.file == loser.source.file
         or _equal(winner.value, loser.value)
     ):

@@ -164,6 +164,8 @@ def read_settings(file: InputFile) -> Given:
     lines = text.splitlines()
     values: dict[str, tuple[Any, Source]] = {}
     for key, raw in table.items():
+        if key == "gpu" and isinstance(raw, list):
+            continue  # [[gpu]] tables describe cards; hardware/user_table.py reads them
         line = next(
             (i for i, text in enumerate(lines, 1) if re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", text)), None
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..run import Known, Problem, Quantity, Source, Unknown, known
 from .json_text import count
+from .model_details import details_of
 from .patterns import lazy
 from .vocabulary import checked
 
@@ -228,15 +229,15 @@ def architecture_of(values: Values) -> tuple[dict[str, Quantity[Any]], dict[str,
     """
     prefix = text_part(values)
     inner, outer = _below(values, prefix) if prefix else dict(values), values
-    reader = _Shape(inner, outer)
+    reader = _Shape(inner, outer, composite=bool(prefix))
     return reader.settings(), reader.noted(), tuple(reader.problems)
 
 
 class _Shape:
     """Reads one configuration: what it says, else its family's default, which says so."""
 
-    def __init__(self, values: Values, outer: Values) -> None:
-        self._values, self._outer = values, outer
+    def __init__(self, values: Values, outer: Values, *, composite: bool) -> None:
+        self._values, self._outer, self._composite = values, outer, composite
         kind = values.get("model_type")
         if kind is None or not isinstance(kind.value, str):
             kind = outer.get("model_type")
@@ -258,6 +259,8 @@ class _Shape:
         found["architecture.bias"] = self._bias()
         found["architecture.context"] = self._context()
         found["recipe.dropout"] = self._dropout()
+        if self.kind is not None:
+            found["architecture.details"] = details_of(self._values, self.kind, composite=self._composite)
         return {key: quantity for key, quantity in found.items() if quantity is not None}
 
     def noted(self) -> dict[str, Known[Any]]:

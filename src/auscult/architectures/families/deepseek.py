@@ -28,8 +28,8 @@ def deepseek_v2(config: Settings) -> Model:
 def deepseek_v3(config: Settings) -> Model:
     """Draw DeepSeek-V3 and R1, and Kimi K2, which keeps their parts.
 
-    The bias that balances the router is a buffer. The layers for multi-token prediction (``num_nextn_predict_layers``, 11.5 B
-    of the 685 B in V3's checkpoint) are not in transformers' model and are left out.
+    The bias that balances the router is a buffer. The module for multi-token prediction (``num_nextn_predict_layers``;
+    14 B of the 685 B in V3's checkpoint, copies of table and head among them) is not in transformers' model and is left out.
 
     References
     ----------

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..blueprint import Block, Model, Norm
 from ..registry import family
 from ..settings import Settings
-from .shared import attention, decoder, gated_mlp, heads_of, projections, stacks, windowed_layers
+from .parts import optional
+from .shared import activation_of, attention, decoder, gated_mlp, heads_of, projections, stacks, windowed_layers
 
 __all__ = ["gemma"]
 
@@ -27,17 +28,18 @@ def gemma(config: Settings) -> Model:
     bias = config.flag("attention_bias", default=False)
     norm, of_head = Norm(d, "rms", fused=False), Norm(heads.width, "rms", fused=False)
     linears = projections(d, heads, bias=bias, out_bias=bias)
-    mlp = gated_mlp(d, d_ff, "gelu_tanh")
+    act = activation_of(config, "hidden_act" if first else "hidden_activation", default="gelu_tanh")
+    mlp = gated_mlp(d, d_ff, "gelu_tanh" if first and act == "gelu" else act)  # what old configs of Gemma call gelu
     head_norms = (of_head, of_head) if config.family == "gemma3_text" else ()
     window, windowed = None, 0
     if not first:
-        window = config.whole("sliding_window", default=4096)
+        window = optional(config, "sliding_window", 4096)
         pattern = (
             2
             if config.family == "gemma2"
             else config.whole("sliding_window_pattern", "_sliding_window_pattern", default=6)
         )
-        windowed = windowed_layers(config, n_layer, lambda index: (index + 1) % pattern != 0)
+        windowed = windowed_layers(config, n_layer, lambda index: (index + 1) % pattern != 0) if window else 0
 
     def block(sliding: bool) -> Block:
         mixer = attention(heads, linears, head_norms, window if sliding else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..blueprint import Attention, Block, Linear, Mlp, Model, Norm, Stack, Table
 from ..registry import family
 from ..settings import Settings
+from .shared import activation_of
 
 __all__ = ["gpt2"]
 
@@ -13,7 +14,8 @@ __all__ = ["gpt2"]
 def gpt2(config: Settings) -> Model:
     """Draw GPT-2: learned positions, one fused projection for queries, keys and values, a tied head.
 
-    ``bias`` (nanoGPT's key; True in GPT-2) switches the biases of matrices and norms together.
+    ``bias`` (nanoGPT's key; True in GPT-2) switches the biases of matrices and norms together. The activation is nanoGPT's,
+    one operation, where ``activation_function`` does not name another: transformers writes ``gelu_new`` into every config.
 
     References
     ----------
@@ -29,11 +31,12 @@ def gpt2(config: Settings) -> Model:
     bias = config.flag("bias", default=True)
     tied = config.flag("tie_word_embeddings", default=True)
     head_dim = config.divided(d, n_head, "n_embd by n_head")
+    act = activation_of(config, "activation_function", default="gelu")
     norm = Norm(d, bias=bias)
     attention = Attention(
         n_head, n_head, head_dim, head_dim, (Linear("c_attn", d, 3 * d, bias), Linear("c_proj", d, d, bias))
     )
-    mlp = Mlp(d_ff, False, (Linear("c_fc", d, d_ff, bias), Linear("c_proj", d_ff, d, bias)), "gelu")
+    mlp = Mlp(d_ff, False, (Linear("c_fc", d, d_ff, bias), Linear("c_proj", d_ff, d, bias)), act)
     return Model(
         family=config.family,
         d_model=d,

@@ -25,6 +25,8 @@ from .parts import (
 
 __all__ = ["bamba", "granitemoehybrid", "jamba", "qwen3_next"]
 
+DELTA_CHUNK = 64
+"""Tokens of a chunk in flash-linear-attention's gated delta rule, and the default of transformers' own."""
 _KINDS = ("full_attention", "linear_attention")
 
 
@@ -183,10 +185,6 @@ def qwen3_next(config: Settings) -> Model:
 
     layers = zip(kinds, sparse_layers(config, shape, 512), strict=True)
     return causal_lm(config, shape, stacked(layers, draw), rms(shape.d))
-
-
-DELTA_CHUNK = 64
-"""Tokens of a chunk in flash-linear-attention's gated delta rule, and the default of transformers' own."""
 
 
 def _delta_net(config: Settings, d: int) -> Ssm:

@@ -1,11 +1,24 @@
-"""Decoders with LayerNorm: GPT-Neo, GPT-J, GPT-NeoX, OPT, BLOOM, Falcon, MPT, Phi, OLMo, StableLM, StarCoder, Cohere …"""
+"""Decoders with LayerNorm: GPT-Neo, GPT-J, GPT-NeoX, OPT, BLOOM, Falcon, Phi, OLMo, StableLM, StarCoder, Cohere …"""
 
 from __future__ import annotations
 
-from ..blueprint import Block, Linear, Mlp, Model, Norm, Table
+from ...errors import BadConfig
+from ..blueprint import Block, Linear, Model, Norm, Table
 from ..registry import family
 from ..settings import Settings
-from .shared import Heads, attention, decoder, gated_mlp, heads_of, plain_mlp, projections, stacks, windowed_layers
+from .parts import optional
+from .shared import (
+    Heads,
+    activation_of,
+    attention,
+    decoder,
+    gated_mlp,
+    heads_of,
+    plain_mlp,
+    projections,
+    stacks,
+    windowed_layers,
+)
 
 __all__ = [
     "bloom",
@@ -15,10 +28,10 @@ __all__ = [
     "gpt_neo",
     "gpt_neox",
     "gptj",
-    "mpt",
     "nemotron",
     "olmo",
     "opt",
+    "persimmon",
     "phi",
     "stablelm",
     "starcoder2",
@@ -44,7 +57,8 @@ def gpt_neox(config: Settings) -> Model:
     bias = config.flag("attention_bias", default=True)
     norm = Norm(d, bias=True)
     mixer = attention(heads, (Linear("query_key_value", d, 3 * d, bias), Linear("dense", d, d, bias)))
-    mlp = plain_mlp(d, d_ff, "gelu", ("dense_h_to_4h", "dense_4h_to_h"), bias=True)
+    act = activation_of(config, "hidden_act", default="gelu")
+    mlp = plain_mlp(d, d_ff, act, ("dense_h_to_4h", "dense_4h_to_h"), bias=True)
     layers = stacks(config.whole("num_hidden_layers", default=44), 0, lambda _s: Block(mixer, mlp, (norm, norm)))
     vocab = config.whole("vocab_size", default=50432)
     return decoder(config, d_model=d, vocab_size=vocab, layers=layers, final=(norm,), tied=False)
@@ -66,7 +80,8 @@ def gpt_neo(config: Settings) -> Model:
     window = config.whole("window_size", default=256)
     norm = Norm(d, bias=True)
     linears = projections(d, heads, out="out_proj", out_bias=True)
-    mlp = plain_mlp(d, d_ff, "gelu_tanh", ("c_fc", "c_proj"), bias=True)
+    act = activation_of(config, "activation_function", default="gelu_new")
+    mlp = plain_mlp(d, d_ff, act, ("c_fc", "c_proj"), bias=True)
     layers = stacks(
         n_layer,
         _local_layers(config, n_layer),
@@ -74,16 +89,34 @@ def gpt_neo(config: Settings) -> Model:
     )
     vocab = config.whole("vocab_size", default=50257)
     tables = (Table("position", context, d),)
-    return decoder(config, d_model=d, vocab_size=vocab, layers=layers, final=(norm,), tied=True, tables=tables)
+    return decoder(
+        config, d_model=d, vocab_size=vocab, layers=layers, final=(norm,), tied=True, tables=tables, context=context
+    )
 
 
 def _local_layers(config: Settings, n_layer: int) -> int:
-    """Return how many layers of a GPT-Neo attend locally: ``attention_types`` lists patterns with how often each comes."""
-    kinds: list[str] = []
-    for entry in config.list("attention_types") or [[["global", "local"], n_layer]]:
-        if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], list) and isinstance(entry[1], int):
-            kinds += (entry[0] * max(0, min(entry[1], n_layer)))[:n_layer]
-    return sum(kind == "local" for kind in kinds[:n_layer])
+    """Return how many layers of a GPT-Neo attend locally: ``attention_types`` lists patterns with how often each comes.
+
+    Raises
+    ------
+    BadConfig
+        When it is no such list, or gives another number of layers, as transformers refuses it.
+    """
+    given = config.raw("attention_types")
+    if given is None:
+        return n_layer // 2  # the default, global and local in turn
+    layers = local = 0
+    for entry in given if isinstance(given, list | tuple) else (given,):
+        kinds, times = entry if isinstance(entry, list | tuple) and len(entry) == 2 else (None, None)
+        if not isinstance(kinds, list | tuple) or not isinstance(times, int) or not 0 <= times <= n_layer:
+            raise BadConfig("attention_types is not a list of patterns", expected='[[["global", "local"], 12]]')
+        if any(kind not in ("global", "local") for kind in kinds):
+            raise BadConfig("attention_types names another kind of layer", expected="global or local")
+        layers += times * len(kinds)
+        local += times * sum(kind == "local" for kind in kinds)
+    if layers != n_layer:
+        raise BadConfig("attention_types is not as long as there are layers", expected=str(n_layer), found=str(layers))
+    return local
 
 
 @family("gptj", "codegen")
@@ -100,7 +133,8 @@ def gptj(config: Settings) -> Model:
     norm = Norm(d, bias=True)
     fused = (Linear("qkv_proj", d, 3 * d), Linear("out_proj", d, d))
     linears = fused if config.family == "codegen" else projections(d, heads, out="out_proj")
-    mlp = plain_mlp(d, d_ff, "gelu_tanh", ("fc_in", "fc_out"), bias=True)
+    act = activation_of(config, "activation_function", default="gelu_new")
+    mlp = plain_mlp(d, d_ff, act, ("fc_in", "fc_out"), bias=True)
     n_layer = config.whole("n_layer", "num_hidden_layers", default=28)
     layers = stacks(n_layer, 0, lambda _s: Block(attention(heads, linears), mlp, (norm,)))
     vocab = config.whole("vocab_size", default=50400)
@@ -126,7 +160,8 @@ def gpt_bigcode(config: Settings) -> Model:
     context = config.whole("n_positions", "max_position_embeddings", default=1024)
     norm = Norm(d, bias=True)
     mixer = attention(heads, (Linear("c_attn", d, d + 2 * heads.key, True), Linear("c_proj", d, d, True)))
-    mlp = plain_mlp(d, d_ff, "gelu_tanh", ("c_fc", "c_proj"), bias=True)
+    act = activation_of(config, "activation_function", default="gelu_tanh")
+    mlp = plain_mlp(d, d_ff, act, ("c_fc", "c_proj"), bias=True)
     n_layer = config.whole("n_layer", "num_hidden_layers", default=12)
     layers = stacks(n_layer, 0, lambda _s: Block(mixer, mlp, (norm, norm)))
     vocab = config.whole("vocab_size", default=50257)
@@ -153,7 +188,8 @@ def opt(config: Settings) -> Model:
     affine = config.flag("layer_norm_elementwise_affine", default=True)
     norm = Norm(d, gain=affine, bias=affine)
     mixer = attention(heads, projections(d, heads, bias=bias, out="out_proj", out_bias=bias))
-    mlp = plain_mlp(d, d_ff, "relu", ("fc1", "fc2"), bias=bias)
+    act = activation_of(config, "activation_function", default="relu")
+    mlp = plain_mlp(d, d_ff, act, ("fc1", "fc2"), bias=bias)
     layers = stacks(config.whole("num_hidden_layers", default=12), 0, lambda _s: Block(mixer, mlp, (norm, norm)))
     before = config.flag("do_layer_norm_before", default=True)
     final = (norm,) if before and not config.flag("_remove_final_layer_norm", default=False) else ()
@@ -166,6 +202,7 @@ def opt(config: Settings) -> Model:
         final=final,
         tied=True,
         tables=(Table("position", context + 2, d),),
+        context=context,
         linears=linears,
         head_in=narrow,
     )
@@ -194,6 +231,9 @@ def bloom(config: Settings) -> Model:
 def falcon(config: Settings) -> Model:
     """Draw Falcon 7B, 40B, 180B and 1B: one key and value head, or grouped ones in the new decoder architecture.
 
+    Before transformers had it, Falcon's own code called the new architecture (40B) ``RefinedWeb``, the old one
+    ``RefinedWebModel``.
+
     References
     ----------
     Almazrouei et al. 2023, arXiv:2311.16867; transformers 5 ``modeling_falcon.py``.
@@ -201,7 +241,7 @@ def falcon(config: Settings) -> Model:
     d = config.whole("hidden_size", default=4544)
     n_head = config.whole("num_attention_heads", "n_head", default=71)
     width = config.divided(d, n_head, "hidden_size by num_attention_heads")
-    new = config.flag("new_decoder_architecture", default=False)
+    new = config.flag("new_decoder_architecture", default=config.family == "RefinedWeb")
     if new:
         n_kv = config.whole("num_kv_heads", "n_head_kv", default=n_head)
     else:
@@ -211,7 +251,8 @@ def falcon(config: Settings) -> Model:
     bias = config.flag("bias", default=False)
     norm = Norm(d, bias=True)
     mixer = attention(heads, (Linear("query_key_value", d, d + 2 * heads.key, bias), Linear("dense", d, d, bias)))
-    mlp = plain_mlp(d, d_ff, "gelu", ("dense_h_to_4h", "dense_4h_to_h"), bias=bias)
+    act = activation_of(config, "activation", default="gelu")
+    mlp = plain_mlp(d, d_ff, act, ("dense_h_to_4h", "dense_4h_to_h"), bias=bias)
     parallel = config.flag("parallel_attn", default=True)
     norms = config.whole("num_ln_in_parallel_attn", default=2 if new else 1) if parallel or new else 2
     norms = 2 if not parallel or norms == 2 else 1
@@ -219,29 +260,6 @@ def falcon(config: Settings) -> Model:
     layers = stacks(n_layer, 0, lambda _s: Block(mixer, mlp, (norm,) * norms))
     vocab = config.whole("vocab_size", default=65024)
     return decoder(config, d_model=d, vocab_size=vocab, layers=layers, final=(norm,), tied=True)
-
-
-@family("mpt")
-def mpt(config: Settings) -> Model:
-    """Draw MPT as transformers builds it: ALiBi, no biases anywhere, a tied head.
-
-    llm-foundry's own models may have learned positions and biases (``learned_pos_emb``, ``no_bias``), which transformers
-    does not build: those are GPT-2's shape.
-
-    References
-    ----------
-    MosaicML 2023, "Introducing MPT-7B"; transformers 5 ``modeling_mpt.py``.
-    """
-    d = config.whole("d_model", default=2048)
-    heads = _equal(config, d, config.whole("n_heads", default=16), "d_model by n_heads")
-    d_ff = config.whole("expansion_ratio", default=4) * d
-    norm = Norm(d)
-    mixer = attention(heads, (Linear("Wqkv", d, 3 * d), Linear("out_proj", d, d)))
-    mlp = plain_mlp(d, d_ff, "gelu", ("up_proj", "down_proj"), bias=False)
-    layers = stacks(config.whole("n_layers", default=24), 0, lambda _s: Block(mixer, mlp, (norm, norm)))
-    vocab = config.whole("vocab_size", default=50368)
-    context = config.whole("max_seq_len", default=2048)
-    return decoder(config, d_model=d, vocab_size=vocab, layers=layers, final=(norm,), tied=True, context=context)
 
 
 @family("phi")
@@ -258,7 +276,7 @@ def phi(config: Settings) -> Model:
     norm, of_head = Norm(d, bias=True), Norm(heads.width, bias=True)
     norms = (of_head, of_head) if config.flag("qk_layernorm", default=False) else ()
     mixer = attention(heads, projections(d, heads, bias=True, out="dense", out_bias=True), norms)
-    mlp = plain_mlp(d, d_ff, "gelu_tanh", ("fc1", "fc2"), bias=True)
+    mlp = plain_mlp(d, d_ff, activation_of(config, "hidden_act", default="gelu_new"), ("fc1", "fc2"), bias=True)
     layers = stacks(config.whole("num_hidden_layers", default=24), 0, lambda _s: Block(mixer, mlp, (norm,)))
     vocab = config.whole("vocab_size", default=51200)
     return decoder(config, d_model=d, vocab_size=vocab, layers=layers, final=(norm,), tied=False, head_bias=True)
@@ -277,7 +295,8 @@ def olmo(config: Settings) -> Model:
     bias = config.flag("attention_bias", default=False)
     norm = Norm(d, gain=False)
     mixer = attention(heads, projections(d, heads, bias=bias, out_bias=bias))
-    mlp = gated_mlp(d, config.whole("intermediate_size", default=11008), "silu")
+    act = activation_of(config, "hidden_act", default="silu")
+    mlp = gated_mlp(d, config.whole("intermediate_size", default=11008), act)
     layers = stacks(config.whole("num_hidden_layers", default=32), 0, lambda _s: Block(mixer, mlp, (norm, norm)))
     vocab = config.whole("vocab_size", default=50304)
     return decoder(config, d_model=d, vocab_size=vocab, layers=layers, final=(norm,), tied=False)
@@ -296,7 +315,8 @@ def stablelm(config: Settings) -> Model:
     norm = Norm(d, bias=True)
     norms = (Norm(heads.query), Norm(heads.key)) if config.flag("qk_layernorm", default=False) else ()
     linears = projections(d, heads, bias=config.flag("use_qkv_bias", default=False))
-    mlp = gated_mlp(d, config.whole("intermediate_size", default=6912), "silu")
+    act = activation_of(config, "hidden_act", default="silu")
+    mlp = gated_mlp(d, config.whole("intermediate_size", default=6912), act)
     outer = (norm,) if config.flag("use_parallel_residual", default=False) else (norm, norm)
     n_layer = config.whole("num_hidden_layers", default=32)
     layers = stacks(n_layer, 0, lambda _s: Block(attention(heads, linears, norms), mlp, outer))
@@ -318,7 +338,8 @@ def starcoder2(config: Settings) -> Model:
     norm = Norm(d, bias=True)
     window = config.whole_or_none("sliding_window")
     mixer = attention(heads, projections(d, heads, bias=bias, out_bias=bias), window=window)
-    mlp = plain_mlp(d, config.whole("intermediate_size", default=12288), "gelu_tanh", ("c_fc", "c_proj"), bias=bias)
+    act = activation_of(config, "hidden_act", default="gelu_tanh")
+    mlp = plain_mlp(d, config.whole("intermediate_size", default=12288), act, ("c_fc", "c_proj"), bias=bias)
     layers = stacks(config.whole("num_hidden_layers", default=30), 0, lambda _s: Block(mixer, mlp, (norm, norm)))
     vocab = config.whole("vocab_size", default=49152)
     return decoder(config, d_model=d, vocab_size=vocab, layers=layers, final=(norm,), tied=True)
@@ -335,18 +356,19 @@ def cohere(config: Settings) -> Model:
     d = config.whole("hidden_size", default=8192)
     heads = heads_of(config, d, n_head=64)
     bias = config.flag("attention_bias", default=False)
-    norm = Norm(d)
+    norm = Norm(d, fused=False)
     second = config.family == "cohere2"
     with_norms = not second and config.flag("use_qk_norm", default=False)
-    norms = (Norm(heads.query), Norm(heads.key)) if with_norms else ()
+    norms = (Norm(heads.query, fused=False), Norm(heads.key, fused=False)) if with_norms else ()
     linears = projections(d, heads, bias=bias, out_bias=bias)
-    mlp = gated_mlp(d, config.whole("intermediate_size", default=22528), "silu")
+    act = activation_of(config, "hidden_act", default="silu")
+    mlp = gated_mlp(d, config.whole("intermediate_size", default=22528), act)
     n_layer = config.whole("num_hidden_layers", default=40)
     window, windowed = None, 0
     if second:
-        window = config.whole("sliding_window", default=4096)
+        window = optional(config, "sliding_window", 4096)
         pattern = config.whole("sliding_window_pattern", "_sliding_window_pattern", default=4)
-        windowed = windowed_layers(config, n_layer, lambda index: (index + 1) % pattern != 0)
+        windowed = windowed_layers(config, n_layer, lambda index: (index + 1) % pattern != 0) if window else 0
     layers = stacks(
         n_layer,
         windowed,
@@ -370,9 +392,31 @@ def nemotron(config: Settings) -> Model:
     norm = Norm(d, bias=True)
     mixer = attention(heads, projections(d, heads, bias=bias, out_bias=bias))
     d_ff = config.whole("intermediate_size", default=24576)
-    mlp = plain_mlp(d, d_ff, "relu2", ("up_proj", "down_proj"), bias=config.flag("mlp_bias", default=False))
+    act = activation_of(config, "hidden_act", default="relu2")
+    mlp = plain_mlp(d, d_ff, act, ("up_proj", "down_proj"), bias=config.flag("mlp_bias", default=False))
     layers = stacks(config.whole("num_hidden_layers", default=32), 0, lambda _s: Block(mixer, mlp, (norm, norm)))
     vocab = config.whole("vocab_size", default=256000)
+    return decoder(config, d_model=d, vocab_size=vocab, layers=layers, final=(norm,), tied=False)
+
+
+@family("persimmon")
+def persimmon(config: Settings) -> Model:
+    """Draw Persimmon: GPT-NeoX's projections, squared ReLU, norms on the heads of queries and keys.
+
+    References
+    ----------
+    Adept 2023, "Releasing Persimmon-8B"; transformers 5 ``modeling_persimmon.py``.
+    """
+    d = config.whole("hidden_size", default=4096)
+    heads = _equal(config, d, config.whole("num_attention_heads", default=64), "hidden_size by num_attention_heads")
+    norm, of_head = Norm(d, bias=True), Norm(heads.width, bias=True)
+    norms = (of_head, of_head) if config.flag("qk_layernorm", default=True) else ()
+    mixer = attention(heads, (Linear("query_key_value", d, 3 * d, True), Linear("dense", d, d, True)), norms)
+    act = activation_of(config, "hidden_act", default="relu2")
+    d_ff = config.whole("intermediate_size", default=16384)
+    mlp = plain_mlp(d, d_ff, act, ("dense_h_to_4h", "dense_4h_to_h"), bias=True)
+    layers = stacks(config.whole("num_hidden_layers", default=36), 0, lambda _s: Block(mixer, mlp, (norm, norm)))
+    vocab = config.whole("vocab_size", default=262144)
     return decoder(config, d_model=d, vocab_size=vocab, layers=layers, final=(norm,), tied=False)
 
 
@@ -388,7 +432,8 @@ def xglm(config: Settings) -> Model:
     heads = _equal(config, d, config.whole("attention_heads", default=16), "d_model by attention_heads")
     norm = Norm(d, bias=True)
     mixer = attention(heads, projections(d, heads, bias=True, out="out_proj", out_bias=True))
-    mlp: Mlp = plain_mlp(d, config.whole("ffn_dim", default=4096), "gelu", ("fc1", "fc2"), bias=True)
+    act = activation_of(config, "activation_function", default="gelu")
+    mlp = plain_mlp(d, config.whole("ffn_dim", default=4096), act, ("fc1", "fc2"), bias=True)
     layers = stacks(config.whole("num_layers", default=24), 0, lambda _s: Block(mixer, mlp, (norm, norm)))
     vocab = config.whole("vocab_size", default=256008)
     return decoder(config, d_model=d, vocab_size=vocab, layers=layers, final=(norm,), tied=True)

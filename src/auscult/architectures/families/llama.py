@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ...errors import BadConfig
 from ..blueprint import Block, Linear, Mlp, Model, Norm, Vector
 from ..registry import family
 from ..settings import Settings
-from .shared import attention, decoder, gated_mlp, heads_of, plain_mlp, projections, stacks, windowed_layers
+from .parts import optional
+from .shared import (
+    activation_of,
+    attention,
+    decoder,
+    gated_mlp,
+    heads_of,
+    plain_mlp,
+    projections,
+    stacks,
+    windowed_layers,
+)
 
 __all__ = ["apertus", "arcee", "exaone4", "glm", "llama", "olmo2", "phi3", "qwen2", "qwen3"]
 
@@ -31,13 +43,19 @@ _LLAMA = {
     "llama": _Defaults(4096, 32, 32, None, 11008, 32000),
     "mistral": _Defaults(4096, 32, 32, 8, 14336, 32000),
     "ministral": _Defaults(4096, 32, 32, 8, 14336, 32000),
+    "ministral3": _Defaults(4096, 34, 32, 8, 14336, 131072, 128),
+    "cwm": _Defaults(6144, 64, 48, 8, 21504, 128256, 128),
+    "exaone": _Defaults(4096, 32, 32, 8, 14336, 102400),
+    "internlm3": _Defaults(4096, 48, 32, 2, 10240, 128512, 128),
     "granite": _Defaults(4096, 32, 32, None, 11008, 32000),
     "smollm3": _Defaults(2048, 36, 16, 4, 11008, 128256, tied=True),
     "helium": _Defaults(2560, 24, 20, 20, 7040, 48000, 128),
     "seed_oss": _Defaults(4096, 64, 80, 8, 27648, 155136, 128),
     "ernie4_5": _Defaults(1024, 18, 16, 2, 3072, 103424, 128, tied=True),
 }
-_WINDOWED = ("mistral", "ministral")
+_MISTRALS = ("mistral", "ministral", "ministral3")
+_WINDOWS = {"mistral": 4096, "ministral": 4096, "ministral3": None, "cwm": 8192}
+"""Families whose layers may see a window, and the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +66,16 @@ class _Shape:
     n_layer: int
     d_ff: int
     vocab: int
+    activation: str
 
 
 def _sizes(config: Settings, default: _Defaults) -> _Shape:
     return _Shape(
         d=config.whole("hidden_size", default=default.d_model),
-        n_layer=config.whole("num_hidden_layers", default=default.n_layer),
+        n_layer=config.whole("num_hidden_layers", "num_layers", default=default.n_layer),
         d_ff=config.whole("intermediate_size", default=default.d_ff),
         vocab=config.whole("vocab_size", default=default.vocab_size),
+        activation=activation_of(config, "hidden_act", default="silu"),
     )
 
 
@@ -71,21 +91,55 @@ def llama(config: Settings) -> Model:
     default = _LLAMA[config.family]
     s = _sizes(config, default)
     heads = heads_of(config, s.d, n_head=default.n_head, n_kv_head=default.n_kv_head, width=default.head)
-    bias = config.flag("attention_bias", "use_bias", default=config.family == "seed_oss")
-    out_bias = config.flag("attention_out_bias", default=False) if config.family == "seed_oss" else bias
-    if config.family == "helium":
-        out_bias = False
-    if config.family in _WINDOWED:
-        bias = out_bias = False
-    mlp_bias = config.flag("mlp_bias", "use_bias", default=False) and config.family not in _WINDOWED
-    window = config.whole_or_none("sliding_window") if config.family in _WINDOWED else None
-    if config.family in _WINDOWED and "sliding_window" not in config and not config.mentions("sliding_window"):
-        window = 4096
+    bias, out_bias, mlp_bias = _llama_biases(config)
     norm = Norm(s.d, "rms", fused=False)
-    mixer = attention(heads, projections(s.d, heads, bias=bias, out_bias=out_bias), window=window)
-    block = Block(mixer, gated_mlp(s.d, s.d_ff, "silu", bias=mlp_bias), (norm, norm))
-    layers = stacks(s.n_layer, 0, lambda _sliding: block)
+    linears = projections(s.d, heads, bias=bias, out_bias=out_bias)
+    mlp = gated_mlp(s.d, s.d_ff, s.activation, bias=mlp_bias)
+    window, windowed = _llama_windows(config, s.n_layer)
+    layers = stacks(
+        s.n_layer,
+        windowed,
+        lambda sliding: Block(attention(heads, linears, window=window if sliding else None), mlp, (norm, norm)),
+    )
     return decoder(config, d_model=s.d, vocab_size=s.vocab, layers=layers, final=(norm,), tied=default.tied)
+
+
+def _llama_biases(config: Settings) -> tuple[bool, bool, bool]:
+    """Return whether queries, keys and values, the attention's output, and the MLP have biases."""
+    if config.family in _MISTRALS:
+        return False, False, False
+    mlp = config.flag("mlp_bias", "use_bias", *(("bias",) if config.family == "internlm3" else ()), default=False)
+    if config.family == "cwm":
+        return False, False, mlp
+    names = ("attention_bias", "use_bias", *(("qkv_bias",) if config.family == "internlm3" else ()))
+    bias = config.flag(*names, default=config.family == "seed_oss")
+    if config.family == "seed_oss":
+        return bias, config.flag("attention_out_bias", default=False), mlp
+    return bias, bias and config.family != "helium", mlp
+
+
+def _llama_windows(config: Settings, n_layer: int) -> tuple[int | None, int]:
+    """Return the window of a Mistral (every layer), Ministral, CWM (as listed) or SmolLM3, and how many layers have it.
+
+    SmolLM3 has one only where it is asked for, on the layers without rotary positions: every fourth, or as listed.
+    """
+    if config.family == "smollm3":
+        wanted = config.flag("use_sliding_window", default=False)
+        window = config.whole_or_none("sliding_window") if wanted else None
+        interval = config.whole("no_rope_layer_interval", default=4)
+        rotary = config.list("no_rope_layers") or [(index + 1) % interval for index in range(n_layer)]
+        if len(rotary) != n_layer:
+            raise BadConfig(
+                "no_rope_layers is not as long as there are layers", expected=str(n_layer), found=str(len(rotary))
+            )
+        return window, windowed_layers(config, n_layer, lambda index: not rotary[index]) if window else 0
+    window = optional(config, "sliding_window", _WINDOWS[config.family]) if config.family in _WINDOWS else None
+    if window is None:
+        return None, 0
+    if config.family in ("mistral", "ministral3"):
+        return window, n_layer
+    whole_every = 4 if config.family == "cwm" else None  # of four of CWM's layers the first sees everything
+    return window, windowed_layers(config, n_layer, lambda index: whole_every is None or index % whole_every != 0)
 
 
 @family("qwen2")
@@ -106,17 +160,19 @@ def qwen2(config: Settings) -> Model:
     )
 
 
-@family("qwen3")
+@family("qwen3", "hunyuan_v1_dense")
 def qwen3(config: Settings) -> Model:
-    """Draw Qwen 3: norms on the heads of queries and keys, no biases.
+    """Draw Qwen 3 and the dense Hunyuan: norms on the heads of queries and keys, no biases; Hunyuan has no windows.
 
     References
     ----------
-    Yang et al. 2025, arXiv:2505.09388; transformers 5 ``modeling_qwen3.py``.
+    Yang et al. 2025, arXiv:2505.09388; transformers 5 ``modeling_qwen3.py``, ``modeling_hunyuan_v1_dense.py``.
     """
-    default = _Defaults(4096, 32, 32, 32, 22016, 151936)
+    default = _Defaults(4096, 32, 32, 32, 22016, 151936, 128)
+    if config.family == "hunyuan_v1_dense":
+        default = _Defaults(4096, 32, 32, None, 11008, 290943)
     s = _sizes(config, default)
-    heads = heads_of(config, s.d, n_head=default.n_head, n_kv_head=default.n_kv_head, width=128)
+    heads = heads_of(config, s.d, n_head=default.n_head, n_kv_head=default.n_kv_head, width=default.head)
     bias = config.flag("attention_bias", default=False)
     norm, of_head = Norm(s.d, "rms", fused=False), Norm(heads.width, "rms", fused=False)
     linears = projections(s.d, heads, bias=bias, out_bias=bias)
@@ -128,14 +184,15 @@ def qwen3(config: Settings) -> Model:
 
 
 def _mlp(s: _Shape) -> Mlp:
-    return gated_mlp(s.d, s.d_ff, "silu")
+    return gated_mlp(s.d, s.d_ff, s.activation)
 
 
 def _qwen(config: Settings, s: _Shape, default: _Defaults, block: Callable[[int | None], Block], norm: Norm) -> Model:
-    window = config.whole("sliding_window", default=4096) if config.flag("use_sliding_window", default=False) else None
+    wanted = config.family != "hunyuan_v1_dense" and config.flag("use_sliding_window", default=False)
+    window = optional(config, "sliding_window", 4096) if wanted else None
     first = config.whole("max_window_layers", default=28, least=0)
-    windowed = windowed_layers(config, s.n_layer, lambda index: window is not None and index >= first)
-    layers = stacks(s.n_layer, windowed if window else 0, lambda sliding: block(window if sliding else None))
+    windowed = windowed_layers(config, s.n_layer, lambda index: index >= first) if window else 0
+    layers = stacks(s.n_layer, windowed, lambda sliding: block(window if sliding else None))
     return decoder(config, d_model=s.d, vocab_size=s.vocab, layers=layers, final=(norm,), tied=default.tied)
 
 
@@ -154,7 +211,9 @@ def phi3(config: Settings) -> Model:
     linears = (Linear("qkv_proj", s.d, heads.query + 2 * heads.key), Linear("o_proj", heads.query, s.d))
     window = config.whole_or_none("sliding_window")
     block = Block(
-        attention(heads, linears, window=window), gated_mlp(s.d, s.d_ff, "silu", fused="gate_up_proj"), (norm, norm)
+        attention(heads, linears, window=window),
+        gated_mlp(s.d, s.d_ff, s.activation, fused="gate_up_proj"),
+        (norm, norm),
     )
     layers = stacks(s.n_layer, 0, lambda _sliding: block)
     return decoder(config, d_model=s.d, vocab_size=s.vocab, layers=layers, final=(norm,), tied=default.tied)
@@ -173,7 +232,7 @@ def glm(config: Settings) -> Model:
     heads = heads_of(config, s.d, n_head=default.n_head, n_kv_head=default.n_kv_head, width=128)
     norm = Norm(s.d, "rms", fused=False)
     linears = projections(s.d, heads, bias=config.flag("attention_bias", default=True))
-    mlp = gated_mlp(s.d, s.d_ff, "silu", fused="gate_up_proj")
+    mlp = gated_mlp(s.d, s.d_ff, s.activation, fused="gate_up_proj")
     block = Block(attention(heads, linears), mlp, (norm,) * (4 if config.family == "glm4" else 2))
     layers = stacks(s.n_layer, 0, lambda _sliding: block)
     return decoder(config, d_model=s.d, vocab_size=s.vocab, layers=layers, final=(norm,), tied=default.tied)
@@ -196,8 +255,8 @@ def olmo2(config: Settings) -> Model:
     linears = projections(s.d, heads, bias=bias, out_bias=bias)
     window, windowed = None, 0
     if config.family == "olmo3":
-        window = config.whole("sliding_window", default=4096)
-        windowed = windowed_layers(config, s.n_layer, lambda index: (index + 1) % 4 != 0)
+        window = optional(config, "sliding_window", 4096)
+        windowed = windowed_layers(config, s.n_layer, lambda index: (index + 1) % 4 != 0) if window else 0
     layers = stacks(
         s.n_layer,
         windowed,
@@ -219,9 +278,8 @@ def exaone4(config: Settings) -> Model:
     heads = heads_of(config, s.d, n_head=default.n_head, n_kv_head=default.n_kv_head)
     norm, of_head = Norm(s.d, "rms", fused=False), Norm(heads.width, "rms", fused=False)
     linears = projections(s.d, heads)
-    window = config.whole_or_none("sliding_window") if config.mentions("sliding_window") else 4096
-    pattern = config.whole("sliding_window_pattern", default=4)
-    windowed = 0 if window is None else windowed_layers(config, s.n_layer, lambda index: (index + 1) % pattern != 0)
+    window = optional(config, "sliding_window", 4096)
+    windowed = 0 if window is None else windowed_layers(config, s.n_layer, _exaone_pattern(config))
     layers = stacks(
         s.n_layer,
         windowed,
@@ -230,6 +288,19 @@ def exaone4(config: Settings) -> Model:
         ),
     )
     return decoder(config, d_model=s.d, vocab_size=s.vocab, layers=layers, final=(norm,), tied=default.tied)
+
+
+def _exaone_pattern(config: Settings) -> Callable[[int], bool]:
+    """Return which layers see a window: all but every n-th, or as letters say (``LLLG``: three local, one global)."""
+    letters = config.raw("sliding_window_pattern")
+    if isinstance(letters, str):
+        if not letters or set(letters) - {"L", "G"}:
+            raise BadConfig(
+                "sliding_window_pattern has other letters than L and G", expected="LLLG", found=repr(letters)[:80]
+            )
+        return lambda index: letters[index % len(letters)] == "L"
+    pattern = config.whole("sliding_window_pattern", default=4)
+    return lambda index: (index + 1) % pattern != 0
 
 
 @family("arcee")
@@ -245,7 +316,8 @@ def arcee(config: Settings) -> Model:
     heads = heads_of(config, s.d, n_head=default.n_head)
     bias = config.flag("attention_bias", default=False)
     norm = Norm(s.d, "rms", fused=False)
-    mlp = plain_mlp(s.d, s.d_ff, "relu2", ("up_proj", "down_proj"), bias=config.flag("mlp_bias", default=False))
+    act = activation_of(config, "hidden_act", default="relu2")
+    mlp = plain_mlp(s.d, s.d_ff, act, ("up_proj", "down_proj"), bias=config.flag("mlp_bias", default=False))
     block = Block(attention(heads, projections(s.d, heads, bias=bias, out_bias=bias)), mlp, (norm, norm))
     layers = stacks(s.n_layer, 0, lambda _sliding: block)
     return decoder(config, d_model=s.d, vocab_size=s.vocab, layers=layers, final=(norm,), tied=default.tied)
@@ -265,8 +337,9 @@ def apertus(config: Settings) -> Model:
     bias = config.flag("attention_bias", default=False)
     norm, of_head = Norm(s.d, "rms", fused=False), Norm(heads.width, "rms", fused=False)
     mixer = attention(heads, projections(s.d, heads, bias=bias, out_bias=bias), (of_head, of_head))
-    mlp = plain_mlp(s.d, s.d_ff, "xielu", ("up_proj", "down_proj"), bias=False)
-    learned = (Vector("act_fn", 2),) if config.text("hidden_act", default="xielu") == "xielu" else ()
+    act = activation_of(config, "hidden_act", default="xielu")
+    mlp = plain_mlp(s.d, s.d_ff, act, ("up_proj", "down_proj"), bias=False)
+    learned = (Vector("act_fn", 2),) if act == "xielu" else ()
     block = Block(mixer, mlp, (norm, norm), learned)
     layers = stacks(s.n_layer, 0, lambda _sliding: block)
     return decoder(config, d_model=s.d, vocab_size=s.vocab, layers=layers, final=(norm,), tied=default.tied)

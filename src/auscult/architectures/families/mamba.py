@@ -52,14 +52,17 @@ def mamba(config: Settings) -> Model:
     Gu and Dao 2023, "Mamba", arXiv:2312.00752; transformers ``MambaConfig``, ``FalconMambaConfig``.
     """
     d = config.whole("hidden_size", default=768)
+    d_state, rank = config.whole("state_size", default=16), step_rank(config, "time_step_rank", d)
+    plain = tuple(rms(width, gain=False) for width in (rank, d_state, d_state))
     mixer = mamba1(
         d,
         inner=expanded(config, d, "expand"),
-        d_state=config.whole("state_size", default=16),
-        dt_rank=step_rank(config, "time_step_rank", d),
+        d_state=d_state,
+        dt_rank=rank,
         conv_width=config.whole("conv_kernel", default=4),
         bias=config.flag("use_bias", default=False),
         conv_bias=config.flag("use_conv_bias", default=True),
+        norms=plain if config.family == "falcon_mamba" else (),
     )
     return _model(config, d, mixer, n_layer=32, vocab=50280, tied=True)
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from ..blueprint import Attention, Block, Linear, Mlp, Model, Norm, Stack, Table, Vector
 from ..settings import Settings
+from .parts import layer_names, optional
 
 __all__ = [
     "Heads",
+    "activation_of",
     "attention",
     "decoder",
     "gated_mlp",
@@ -19,6 +21,10 @@ __all__ = [
     "stacks",
     "windowed_layers",
 ]
+
+
+_ACTIVATIONS = {"gelu_pytorch_tanh": "gelu_tanh", "swish": "silu"}
+"""transformers' names (``activations.py`` ``ACT2CLS``) of functions that blueprints call otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +49,13 @@ class Heads:
 def heads_of(
     config: Settings, d_model: int, *, n_head: int, n_kv_head: int | None = None, width: int | None = None
 ) -> Heads:
-    """Return the heads that a config gives, else the family's defaults; a head's width defaults to an even share of d_model."""
+    """Return the heads that a config gives, else the family's defaults.
+
+    Null is no default: it asks for as many key and value heads as query heads, and for heads that share d_model evenly.
+    """
     heads = config.whole("num_attention_heads", default=n_head)
-    kv = config.whole("num_key_value_heads", default=n_kv_head if n_kv_head is not None else heads)
-    each = (
-        config.whole_or_none("head_dim")
-        or width
-        or config.divided(d_model, heads, "hidden_size by num_attention_heads")
-    )
+    kv = optional(config, "num_key_value_heads", n_kv_head) or heads
+    each = optional(config, "head_dim", width) or config.divided(d_model, heads, "hidden_size by num_attention_heads")
     config.divided(heads, kv, "num_attention_heads by num_key_value_heads")
     return Heads(heads, kv, each)
 
@@ -65,6 +70,15 @@ def projections(
         Linear("v_proj", d_model, heads.key, bias),
         Linear(out, heads.query, d_model, out_bias),
     )
+
+
+def activation_of(config: Settings, *names: str, default: str) -> str:
+    """Return the activation that a config names, as blueprints call it.
+
+    transformers' ``gelu_new`` is written out in several operations, ``gelu_pytorch_tanh`` (here ``gelu_tanh``) is one.
+    """
+    named = config.text(*names, default=default)
+    return _ACTIVATIONS.get(named, named)
 
 
 def gated_mlp(d_model: int, d_ff: int, activation: str, *, bias: bool = False, fused: str | None = None) -> Mlp:
@@ -83,10 +97,16 @@ def plain_mlp(d_model: int, d_ff: int, activation: str, names: tuple[str, str], 
 
 
 def windowed_layers(config: Settings, n_layer: int, default: Callable[[int], bool]) -> int:
-    """Return how many layers see only a window: those that ``layer_types`` calls sliding, else those of the family's pattern."""
-    kinds = config.list("layer_types")
+    """Return how many layers see only a window: those that ``layer_types`` calls sliding, else those of the family's pattern.
+
+    Raises
+    ------
+    BadConfig
+        When ``layer_types`` is no list, not as long as there are layers, or names another kind, as transformers refuses it.
+    """
+    kinds = layer_names(config, "layer_types", n_layer, ("full_attention", "sliding_attention"))
     if kinds is not None:
-        return sum(kind == "sliding_attention" for kind in kinds[:n_layer])
+        return kinds.count("sliding_attention")
     return sum(default(index) for index in range(n_layer))
 
 

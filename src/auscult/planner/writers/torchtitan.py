@@ -42,7 +42,7 @@ _SHARDED = ("zero2", "fsdp")
 
 def _flavor(config: Mapping[str, Any]) -> tuple[str, str] | None:
     shape = (*(config.get(key) for key in _KEYS), bool(config.get("tie_word_embeddings", False)))
-    return _FLAVORS.get((str(config.get("model_type")), shape))  # type: ignore[arg-type]  # an absent key finds nothing
+    return _FLAVORS.get((str(config.get("model_type")), shape))  # type: ignore[arg-type]  # absent keys find nothing
 
 
 def _refuse(planned: PlannedRun) -> tuple[str, str]:

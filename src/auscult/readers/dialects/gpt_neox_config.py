@@ -16,6 +16,7 @@ from ...errors import BadConfig
 from ...run import Known, Quantity, Unknown, known
 from ..config_sheet import Sheet, read_values
 from ..files import InputFile
+from ..model_details import plain_details
 from ..patterns import lazy
 from ..reading import Dialect, Reading
 
@@ -194,6 +195,27 @@ def _put_model(sheet: Sheet) -> None:
         sheet.put("architecture.bias", Unknown("some layers have biases and some have not"))
     if kind is None:
         _put_inner(sheet, width, gated=gated)
+        sheet.put("architecture.details", _details(sheet, llama=llama))
+
+
+def _details(sheet: Sheet, *, llama: bool) -> Quantity[Any]:
+    """Return the config of the model of transformers that has the same parts: GPT-NeoX or Llama, both with rotary positions."""
+    positions, norm, activation = sheet.text("pos_emb"), sheet.text("norm"), sheet.text("activation")
+    if positions is None or positions.value != "rotary":
+        return Unknown("positions are not rotary: the position table of such a GPT-NeoX is not counted")
+    for name in ("gpt_j_tied", "use_qk_layernorm", "moe_num_experts"):
+        if (one := sheet.get(name)) is not None and one.value not in (False, 0, 1):
+            return Unknown(f"{one.source.place}: {name} makes another model than transformers' GPT-NeoX")
+    bias = sheet.known("architecture.bias")
+    if bias is None:
+        return Unknown("some layers have biases and some have not")
+    if llama:
+        return plain_details(sheet.found, "llama", "GPT-NeoX's llama", attention_bias=bias, mlp_bias=bias)
+    plain = (norm is None or norm.value == "layernorm") and (activation is None or activation.value in ("gelu", "relu"))
+    heads, kv = sheet.known("architecture.n_head"), sheet.known("architecture.n_kv_head")
+    if not plain or not bias.value or heads is None or kv is None or heads.value != kv.value:
+        return Unknown("the config's norm, activation, biases or heads are not those of transformers' GPT-NeoX")
+    return plain_details(sheet.found, "gpt_neox", "GPT-NeoX's own model")
 
 
 def _put_inner(sheet: Sheet, width: Known[int], *, gated: bool) -> None:

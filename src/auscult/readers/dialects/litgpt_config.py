@@ -17,6 +17,7 @@ from ...errors import BadConfig
 from ...run import Known, Unknown, known
 from ..config_sheet import Sheet, default, read_values, top_level_keys
 from ..files import InputFile
+from ..model_details import own_details
 from ..patterns import lazy
 from ..reading import Dialect, Reading
 
@@ -163,6 +164,7 @@ def _put_model(sheet: Sheet, *, tuned: bool) -> None:
             sheet.put(f"architecture.{part}", known(value, "litgpt's model of that name", name))
         sheet.put("architecture.family", known(_FAMILIES[shape[7]], "litgpt's model of that name", name))
         sheet.put("architecture.bias", known(shape[7] == "GptNeoxMLP", "litgpt's model of that name", name))
+    _put_details(sheet, name, width)
     limit = sheet.whole("train.max_seq_length")
     if tuned and limit is not None:
         why = f"{limit.source.place} limits sequences to {limit.value} tokens; in fine-tuning they are shorter"
@@ -173,6 +175,20 @@ def _put_model(sheet: Sheet, *, tuned: bool) -> None:
         sheet.put("architecture.context", block)
     elif shape is not None and name is not None:
         sheet.put("architecture.context", known(shape[6], "litgpt's model of that name", name))
+
+
+def _put_details(sheet: Sheet, name: Known[str] | None, width: Known[int] | None) -> None:
+    """Put the whole config, by the name of one of litgpt's models or written out; training may tie the head to the table."""
+    said = dict(sheet.below("model_config.init_args") or sheet.below("model_config"))
+    if width is None:
+        if name is None:
+            return
+        said = {"name": Known(name.value.rpartition("/")[2], name.source)}
+    tied = sheet.found.get("architecture.tied")
+    if tied is not None:
+        said["tie_embeddings"] = tied
+    own = known("litgpt", "litgpt's GPT", *(one for one in (name, width) if one is not None))
+    sheet.put("architecture.details", own_details(said, own, "litgpt's config"))
 
 
 def _put_precision(sheet: Sheet) -> None:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ...run import Known, Problem, Quantity
+from ...run import Known, Problem, Quantity, known
 from ..files import InputFile
+from ..model_details import own_details
 from ..patterns import lazy
 from ..reading import FRAMEWORK, Dialect, Reading
 from ..vocabulary import checked
@@ -63,6 +64,11 @@ def _read(file: InputFile) -> Iterable[Reading]:
     mlp = values.get("mlp_class_name")
     if mlp is not None and mlp.value in _FAMILIES:
         settings["architecture.family"] = Known(_FAMILIES[mlp.value], mlp.source)
+    width = values.get("n_embd")
+    if width is not None:
+        settings["architecture.details"] = own_details(
+            values, known("litgpt", "litgpt's GPT", width), "litgpt's config"
+        )
     noted = {
         f"litgpt.{n}": values[n]
         for n in ("name", "block_size", "n_expert", "head_size")

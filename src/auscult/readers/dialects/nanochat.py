@@ -12,11 +12,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...run import Known, Notice, Quantity, Series, Source, known
+from ...run import Known, Notice, Quantity, Series, Source, Unknown, known
 from ..files import InputFile
 from ..log import FLOAT, LogParser, number, read_log
 from ..meaning import (
@@ -30,6 +30,7 @@ from ..meaning import (
     VAL_LOSS,
     Metric,
 )
+from ..model_details import own_details
 from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..text import Line
@@ -175,6 +176,20 @@ def model_settings(config: dict[str, Known[Any]]) -> dict[str, Quantity[Any]]:
         if name in config:
             settings[key], _problem = checked(key, config[name])
     return settings
+
+
+def _details(settings: Mapping[str, Quantity[Any]], pattern: Known[Any] | None) -> Quantity[Any]:
+    """Return the config of the model, which the log prints in figures."""
+    config = {name: settings.get(key, Unknown("the log does not print it")) for name, key in _SHAPE.items()}
+    del config["dropout"], config["sequence_len"]
+    missing = next((f"needs {name}: {q.reason}" for name, q in config.items() if isinstance(q, Unknown)), None)
+    width = config["n_embd"]
+    if missing is not None or isinstance(width, Unknown):
+        return Unknown(missing or "")
+    for name, also in (("sequence_len", settings.get("architecture.context")), ("window_pattern", pattern)):
+        if isinstance(also, Known):
+            config[name] = also
+    return own_details(config, known("nanochat", "nanochat's GPT", width), "nanochat's model config")
 
 
 class NanochatLog(LogParser):
@@ -542,6 +557,7 @@ class NanochatLog(LogParser):
         width = settings.get("architecture.d_model")
         if isinstance(width, Known):
             settings.setdefault("architecture.d_ff", known(4 * width.value, "4 · n_embd (nanochat's MLP)", width))
+        settings.setdefault("architecture.details", _details(settings, run.noted.get("nanochat.window_pattern")))
         notices = list(run.notices)
         series = tuple(s for s in (self._meant(s, run, settings, notices) for s in run.series) if s is not None)
         return replace(run, settings=settings, series=series, notices=tuple(notices))

@@ -13,6 +13,7 @@ from ...errors import BadConfig
 from ...run import Known, Unknown, known
 from ..config_sheet import Sheet, read_values, top_level_keys
 from ..files import InputFile
+from ..model_details import plain_details
 from ..reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
@@ -87,6 +88,25 @@ def _put_model(sheet: Sheet) -> None:
     )
     if vocab is None:
         return
+    _put_vocabulary(sheet, vocab, divisor, tp)
+    _put_details(sheet)
+
+
+def _put_details(sheet: Sheet) -> None:
+    """Put the whole config of a Llama, whose parts nanotron takes over (``models/llama.py``); of others they differ."""
+    plain = sheet.flag("model.model_config.is_llama_config")
+    if plain is None or not plain.value:
+        return
+    for name in ("moe_config", "moe_config.num_experts", "attention_bias"):
+        path = f"model.model_config.{name}"
+        if (one := sheet.get(path)) is not None and one.value is not False:
+            sheet.put("architecture.details", Unknown(f"{one.source.place}: not the plain Llama of nanotron"))
+            return
+    sheet.put("architecture.details", plain_details(sheet.found, "llama", "nanotron's llama"))
+
+
+def _put_vocabulary(sheet: Sheet, vocab: Known[int], divisor: Known[int] | None, tp: Known[int] | None) -> None:
+    """Put the vocabulary as it is stored: padded so that every rank holds the same part of the table."""
     multiple = (divisor.value if divisor is not None else 1) * (tp.value if tp is not None else 1)
     padded = -(-vocab.value // multiple) * multiple
     if padded == vocab.value:

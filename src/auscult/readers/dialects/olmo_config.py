@@ -10,13 +10,14 @@ earlier. The scheduler's ``t_warmup`` and ``t_max`` are steps or tokens by ``uni
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...errors import BadConfig
 from ...run import Known, Quantity, Unknown, known
 from ..config_sheet import Sheet, read_values, top_level_keys
 from ..files import InputFile
+from ..model_details import plain_details
 from ..reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
@@ -56,6 +57,47 @@ _DEFAULTS: tuple[tuple[str, str, Any], ...] = (
     ("recipe.eval_interval", "eval_interval", 1000),
     ("recipe.log_interval", "console_log_interval", 1),
 )
+_SWITCHES: Mapping[str, Any] = {
+    "activation_type": "swiglu",
+    "alibi": False,
+    "attention_layer_norm": False,
+    "attention_layer_norm_with_affine": True,
+    "bias_for_layer_norm": None,
+    "block_type": "sequential",
+    "embedding_layer_norm": False,
+    "include_bias": True,
+    "layer_norm_type": "default",
+    "layer_norm_with_affine": True,
+    "norm_after": False,
+    "rope": False,
+}
+"""What of the model is switched, with OLMo's defaults (``ModelConfig``)."""
+_BOTH: Mapping[str, tuple[Any, ...]] = {
+    "activation_type": ("swiglu",),
+    "alibi": (False,),
+    "block_type": ("sequential",),
+    "embedding_layer_norm": (False,),
+    "include_bias": (False,),
+    "rope": (True,),
+}
+_SAME_AS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
+    "olmo": {
+        **_BOTH,
+        "attention_layer_norm": (False,),
+        "layer_norm_type": ("default", "low_precision"),
+        "layer_norm_with_affine": (False,),
+        "norm_after": (False,),
+    },
+    "olmo2": {
+        **_BOTH,
+        "attention_layer_norm": (True,),
+        "attention_layer_norm_with_affine": (True,),
+        "bias_for_layer_norm": (None, False),
+        "layer_norm_type": ("rms",),
+        "layer_norm_with_affine": (True,),
+        "norm_after": (True,),
+    },
+}
 _DTYPES = {"amp_bf16": "bfloat16", "amp_fp16": "float16", "fp32": "float32"}
 _SCHEDULES = {
     "cosine_with_warmup": "cosine",
@@ -116,6 +158,21 @@ def _put_model(sheet: Sheet) -> None:
         sheet.put("architecture.vocab_size", vocab)
     elif vocab is not None:
         sheet.default("architecture.vocab_size", "model.embedding_size", 50304)
+    sheet.put("architecture.details", _details(sheet))
+
+
+def _details(sheet: Sheet) -> Quantity[Any]:
+    """Return the config of the OLMo of transformers that the switches make: the first without gains, or the second."""
+    said = {name: _switch(sheet, name) for name in _SWITCHES}
+    for family, switches in _SAME_AS.items():
+        if all(said[name] in wanted for name, wanted in switches.items()):
+            return plain_details(sheet.found, family, f"the switches of {family}")
+    return Unknown("the OLMo config's norms, biases and positions are not those of a released OLMo")
+
+
+def _switch(sheet: Sheet, name: str) -> Any:
+    one = sheet.get(f"model.{name}")
+    return one.value if one is not None else _SWITCHES[name]
 
 
 def _put_inner(sheet: Sheet, width: Known[Any] | None) -> None:

@@ -24,6 +24,7 @@ from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..text import Line
 from ..vocabulary import canonical
+from .torchtitan_config import named_model
 
 __all__ = ["DIALECT", "TorchtitanLog"]
 
@@ -191,7 +192,12 @@ class TorchtitanLog(LogParser):
             self.problem(problem)
 
     def finish_run(self, run: Reading) -> Reading:
-        """Say of an MFU which peak it is a share of, where the log names it."""
+        """Add what the model's name says, and to an MFU which peak it is a share of, where the log names it."""
+        model = run.noted.get("torchtitan.model")
+        if model is not None:
+            name, _blank, flavor = str(model.value).partition(" ")
+            said = named_model(Known(name, model.source), Known(flavor, model.source) if flavor else None)
+            run = replace(run, settings={**said, **run.settings})
         peak = run.settings.get("logged.mfu_peak_flops_per_s")
         if not isinstance(peak, Known) or run.get("mfu") is None:
             return run

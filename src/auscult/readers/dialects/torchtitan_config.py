@@ -17,11 +17,12 @@ from ...run import Known, Quantity, Source, Unknown, known
 from ..config_sheet import Sheet, default
 from ..files import InputFile
 from ..json_text import peek, read_mapping
+from ..model_details import own_details, plain_details
 from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..toml_text import read_toml
 
-__all__ = ["DIALECT", "put_settings"]
+__all__ = ["DIALECT", "named_model", "put_settings"]
 
 _TRAINER = "torchtitan"
 _TABLES = frozenset(
@@ -105,6 +106,8 @@ _SHAPES: Mapping[tuple[str, str], _Shape] = {
     ("qwen3", "32B"): (64, 64, 8, 5120, 25600, 151936),
 }
 _FIELDS = ("n_layer", "n_head", "n_kv_head", "d_model", "d_ff", "vocab_size")
+_QWEN3_HEAD = 128
+"""Width of a head in every Qwen 3 of torchtitan (``models/qwen3/__init__.py``)."""
 _TIED = frozenset({("qwen3", "0.6B"), ("qwen3", "1.7B"), ("qwen3", "4B")})
 
 
@@ -134,24 +137,36 @@ def put_settings(sheet: Sheet, *, defaults: bool = True) -> None:
     sheet.note(*_NOTED)
 
 
-def _put_model(sheet: Sheet) -> None:
-    name, flavor = sheet.text("model.name"), sheet.text("model.flavor")
-    if name is None:
-        return
-    plain = name.value.rpartition(".")[2].lower()
-    if plain in _FAMILIES:
-        sheet.put("architecture.family", known(_FAMILIES[plain], "the model's name", name))
-        if _FAMILIES[plain] in ("llama", "qwen3"):
-            sheet.put("architecture.bias", known(False, f"torchtitan's {plain} has no biases", name))
+def named_model(name: Known[str], flavor: Known[str] | None) -> dict[str, Quantity[Any]]:
+    """Return the settings of the model that torchtitan's tables hold under a name and a flavor, as far as they are known."""
+    plain = name.value.rpartition(".")[2].rpartition("/")[2].lower()
+    if plain not in _FAMILIES:
+        return {}
+    family = _FAMILIES[plain]
+    found: dict[str, Quantity[Any]] = {"architecture.family": known(family, "the model's name", name)}
+    if family in ("llama", "qwen3"):
+        found["architecture.bias"] = known(False, f"torchtitan's {plain} has no biases", name)
     if flavor is None:
-        return
+        return found
     key = ("llama2" if plain == "llama" else plain, flavor.value)
-    shape = _SHAPES.get(key)
+    shape, formula = _SHAPES.get(key), f"torchtitan's {plain} {flavor.value}"
     if shape is None:
-        return
+        own = known("torchtitan", formula, name)
+        said = {"name": Known(plain, name.source), "flavor": flavor}
+        return {**found, "architecture.details": own_details(said, own, formula)}
     for part, value in zip(_FIELDS, shape, strict=True):
-        sheet.put(f"architecture.{part}", known(value, f"torchtitan's {plain} {flavor.value}", name, flavor))
-    sheet.put("architecture.tied", known(key in _TIED, f"torchtitan's {plain} {flavor.value}", name, flavor))
+        found[f"architecture.{part}"] = known(value, formula, name, flavor)
+    found["architecture.tied"] = known(key in _TIED, formula, name, flavor)
+    fixed = {"head_dim": _QWEN3_HEAD} if family == "qwen3" else {}
+    found["architecture.details"] = plain_details(found, family, formula, **fixed)
+    return found
+
+
+def _put_model(sheet: Sheet) -> None:
+    name = sheet.text("model.name")
+    if name is not None:
+        for key, quantity in named_model(name, sheet.text("model.flavor")).items():
+            sheet.put(key, quantity)
 
 
 def _put_tokens(sheet: Sheet) -> None:
