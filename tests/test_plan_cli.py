@@ -40,6 +40,24 @@ def test_a_recipe_is_planned_as_it_stands(capsys: pytest.CaptureFixture[str]) ->
     assert best["learning_rate"]["basis"][0]["name"] == "the recipe's own"
 
 
+def test_a_config_of_transformers_is_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A config.json alone names the model; what it leaves open is assumed and said."""
+    shape = {"num_hidden_layers": 16, "hidden_size": 2048, "num_attention_heads": 32, "num_key_value_heads": 8}
+    config = {
+        "model_type": "llama",
+        "intermediate_size": 8192,
+        "vocab_size": 128256,
+        "tie_word_embeddings": True,
+        **shape,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    arguments = ["plan", "--recipe", str(tmp_path / "config.json"), "--gpu", "H100 SXM", "--format", "json"]
+    assert main(arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["plans"][0]["parameters"]["total"] == 1_235_814_400
+    assert any("tokens a step" in note for note in found["request"]["assumed"])
+
+
 @pytest.mark.parametrize(("name", "dialect"), [("train.py", "nanogpt"), ("pretrain.yaml", "litgpt")])
 def test_a_written_config_is_read_back(
     name: str, dialect: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -325,6 +325,10 @@ def _model(values: Mapping[str, str], group: str, assumptions: list[str]) -> Mod
             group == "Lightning-AI/litgpt"
         ):  # its GPT keeps lm_head apart from wte, whatever the checkpoint ties (model.py, 0.5.13)
             config = {**config, "tie_word_embeddings": False}
+            if (
+                config["model_type"] == "phi"
+            ):  # transformers writes gelu_new out; litgpt calls torch's own, one operation
+                config["hidden_act"] = "gelu_pytorch_tanh"
         return build(config)
     missing = [key for key in ("n_layer", "n_head", "n_embd", "vocab") if sizes[key] is None]
     if missing:

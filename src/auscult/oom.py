@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from .architectures import Model
 from .errors import UsageError
-from .facts.memory import CONTEXT_BYTES, USABLE_FRACTION, MemoryEstimate, estimate_memory
-from .facts.oom import SMALL, Candidate, Guess, decode_request, factor_request, tensor_bytes
+from .facts.memory import CONTEXT_BYTES, USABLE_FRACTION, MemoryEstimate, estimate_memory, model_states
+from .facts.oom import ACTIVATIONS_UNCERTAIN, SMALL, Candidate, Guess, decode_request, factor_request, tensor_bytes
 from .facts.setup import Setup
 from .prose import Prose, say
 from .readers.oom_message import OomMessage, Span, parse_oom_messages
@@ -80,7 +80,8 @@ class Remedy:
     saved_bytes : int or None
         Of the peak that PyTorch allocates in a step; None where it cannot be computed.
     enough : bool or None
-        Whether the step then fits in what this process can have of the card; None where that is not known.
+        Whether the step then fits in what this process can have of the card, by the whole interval of the estimate; None
+        where it may, or nothing is known.
     setup : Setup or None
         The changed setup, tokens per step as before.
     """
@@ -157,6 +158,8 @@ def explain_oom(
             " log that has it."
         )
     message = messages[0]
+    if model is not None and setup is not None:
+        setup = _sharded(message, model, setup)
     candidates: tuple[Candidate, ...] = ()
     guesses: tuple[Guess, ...] = ()
     unlike: Prose | None = None
@@ -183,12 +186,23 @@ def explain_oom(
     )
 
 
+def _sharded(message: OomMessage, model: Model, setup: Setup) -> Setup:
+    """Return the setup with its states sharded where the message proves it: each rank's own do not fit on its card."""
+    if message.capacity is None or setup.data_parallel == 1 or setup.sharding not in ("none", "ddp"):
+        return setup
+    states = model_states(model, setup)
+    whole = states.weights + states.gradients + states.optimizer
+    return replace(setup, sharding="fsdp") if whole > message.capacity[1] else setup
+
+
 def _decoded(
     message: OomMessage, requested: Span, model: Model, setup: Setup
 ) -> tuple[tuple[Candidate, ...], Setup, Prose | None]:
     """Return the tensors of that size, under this setup or else under the first like it that has one, and how that differs."""
     for unlike, tried in ((None, setup), *_alternatives(setup)):
-        found = decode_request(requested, model, tried, allocator=message.allocator, allocated=message.allocated)
+        found = decode_request(
+            requested, model, tried, allocator=message.allocator, allocated=message.allocated, phase=message.phase
+        )
         if found:
             return found, tried, unlike
     return (), setup, None
@@ -296,6 +310,8 @@ def _decoding(
     if _is_small(message):
         yield say("memory was full before it")
         return
+    if message.phase is not None:
+        yield say("the traceback is {phase}", phase=_PHASES[message.phase])
     if candidates:
         yield from _by_allocated(message, candidates)
         factors = ", ".join(f"{number:,} {what}" for number, what in candidates[0].tensor.factors)
@@ -372,13 +388,14 @@ def _needing(memory: MemoryEstimate | None, room: int | None, setup: Setup | Non
         return
     yield say(
         "taken as given: micro-batch {batch} of {context:count} tokens, {precision}, {how}, {attention} attention,"
-        " {optimizer}",
+        " {optimizer}{sharding}",
         batch=setup.micro_batch,
         context=setup.context,
         precision=setup.precision,
         how="compiled" if setup.compiled else "eager",
         attention="fused" if setup.flash else "unfused",
         optimizer=setup.optimizer,
+        sharding="" if setup.data_parallel == 1 else f", {setup.sharding} over {setup.data_parallel}",
     )
     if room is None:
         yield say("a whole step of this setup allocates about {peak} at its peak", peak=_size(memory.allocated_bytes))
@@ -387,7 +404,7 @@ def _needing(memory: MemoryEstimate | None, room: int | None, setup: Setup | Non
         "a whole step of this setup allocates about {peak} at its peak, and can have {room} of the card{but}",
         peak=_size(memory.allocated_bytes),
         room=_size(room),
-        but=": it fits, so that something else was in memory" if _fits(memory, room) else "",
+        but=": it should fit, so that something else was in memory" if _fits(memory, room) else "",
     )
 
 
@@ -441,16 +458,21 @@ def _remedies(
             found.append(Remedy(kind, action, saved, _fits(then, room), changed))
     if room is not None and not any(remedy.enough for remedy in found):
         found += list(_together(model, setup, memory, room, found))
-    return tuple(sorted(found, key=lambda remedy: not remedy.enough))
+    order = {True: 0, None: 1, False: 2}
+    return tuple(sorted(found, key=lambda remedy: order[remedy.enough]))
 
 
 def _fits(memory: MemoryEstimate, room: int | None) -> bool | None:
-    return None if room is None else memory.allocated_bytes * (1 + SPARE_FRACTION) <= room
+    """Whether a step fits, by both ends of its interval; None where they disagree, or there is nothing to compare with."""
+    if room is None:
+        return None
+    low, high = memory.interval("allocated")
+    return True if high * (1 + SPARE_FRACTION) <= room else False if low > room else None
 
 
 def _smaller_evaluation(setup: Setup, memory: MemoryEstimate, room: int | None) -> Iterator[Remedy]:
     training = max(size for phase, size in memory.phases.items() if phase != "evaluation")
-    if setup.micro_batch > 1 and room is not None and training * (1 + SPARE_FRACTION) <= room:
+    if setup.micro_batch > 1 and room is not None and training * (1 + ACTIVATIONS_UNCERTAIN) <= room:
         yield Remedy(
             "evaluation_batch",
             say("evaluate with a smaller batch: the training step itself fits"),
@@ -583,7 +605,9 @@ def _effect(remedy: Remedy) -> str:
     if remedy.saved_bytes:
         parts.append(f"saves {_size(remedy.saved_bytes)}")
     if remedy.enough is not None:
-        parts.append("fits" if remedy.enough else "not enough alone" if remedy.kind != "together" else "not enough")
+        parts.append(
+            "then it fits" if remedy.enough else "not enough alone" if remedy.kind != "together" else "not enough"
+        )
     return f" [{', '.join(parts)}]" if parts else ""
 
 

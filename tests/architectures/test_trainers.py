@@ -303,9 +303,9 @@ def test_torchtitan_keys_override_the_flavor() -> None:
 
 
 def test_torchtitan_rounds_up_to_256_where_nothing_else_is_said() -> None:
-    """A width of 4096 has an MLP of 11,008, as Llama 7B by the same rule with its multiple of 256."""
-    keys = {"dim": 4096, "n_layers": 1}
-    assert counted("torchtitan", **keys) == counted("torchtitan", **keys, hidden_dim=11008)
+    """A width of 2048 has an MLP of 5,632, as TinyLlama by the same rule with its multiple of 256."""
+    keys = {"dim": 2048, "n_layers": 1}
+    assert counted("torchtitan", **keys) == counted("torchtitan", **keys, hidden_dim=5632)
 
 
 def test_torchtitan_logs_print_the_counts_of_deepseek_and_qwen() -> None:

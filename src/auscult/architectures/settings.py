@@ -8,12 +8,34 @@ from typing import Any, TypeVar
 
 from ..errors import BadConfig
 
-__all__ = ["MAX_LAYERS", "MAX_SIZE", "Settings"]
+__all__ = ["MAX_LAYERS", "MAX_SIZE", "Settings", "shown"]
 
 MAX_SIZE = 2**31
 """No width, vocabulary or count of experts of a model is larger."""
 MAX_LAYERS = 100_000
 T = TypeVar("T")
+_SHOWN = 80
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error message shows it: short, whatever it is.
+
+    Examples
+    --------
+    >>> shown("x" * 100_000) == "'" + "x" * 79, shown(10**5000)
+    (True, 'a value too long to print')
+    """
+    try:
+        return repr(value)[:_SHOWN]
+    except (ValueError, RecursionError):  # Python prints no whole number of more than 4300 digits
+        return "a value too long to print"
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
 
 
 class Settings:
@@ -70,7 +92,7 @@ class Settings:
             if isinstance(value, float) and value.is_integer():
                 value = int(value)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                raise BadConfig(f"{name} is not a size", expected=f"a whole number from {least} on", found=repr(value))
+                raise BadConfig(f"{name} is not a size", expected=f"a whole number from {least} on", found=shown(value))
             return value
         return None
 
@@ -87,7 +109,7 @@ class Settings:
             if value is None:
                 continue
             if not isinstance(value, bool):
-                raise BadConfig(f"{name} is not a truth value", expected="true or false", found=repr(value))
+                raise BadConfig(f"{name} is not a truth value", expected="true or false", found=shown(value))
             return value
         return default
 
@@ -97,8 +119,8 @@ class Settings:
             value = self._values.get(name)
             if value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise BadConfig(f"{name} is not a number", expected="a number", found=repr(value))
+            if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
+                raise BadConfig(f"{name} is not a number", expected="a number", found=shown(value))
             return float(value)
         return default
 

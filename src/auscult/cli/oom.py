@@ -94,8 +94,10 @@ def _text(argument: str) -> str:
         if not _is_file(argument):
             return clean(argument)
         file = open_path(Path(argument), argument)
-    else:
+    elif argument.strip():
         file = open_path(Path(argument), argument)
+    else:
+        return ""
     file.check()
     return excerpt_messages(line.text for line in file.lines())
 

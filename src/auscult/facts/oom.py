@@ -33,6 +33,8 @@ FEWEST_TOKENS = 128
 """Of logits that are guessed at: fewer are small beside everything else, and their number must be this round as well."""
 LEAST_CONTEXT = 512
 """Of attention scores that are guessed at: below, they are smaller than the activations beside them."""
+MOST_ODD = 128
+"""The largest odd part of a guess: of batches and of numbers of heads, 19 and 25 occur, 393 does not."""
 MOST_BATCH = 4096
 """Of a guess: sequences, or sequences times heads."""
 LEAST_ROUND = 64
@@ -144,7 +146,13 @@ def tensor_bytes(requested: Span, allocator: str = "cuda") -> Span:
 
 
 def decode_request(
-    requested: Span, model: Model, setup: Setup, *, allocator: str = "cuda", allocated: Span | None = None
+    requested: Span,
+    model: Model,
+    setup: Setup,
+    *,
+    allocator: str = "cuda",
+    allocated: Span | None = None,
+    phase: StepPhase | None = None,
 ) -> tuple[Candidate, ...]:
     """Return the tensors of a training step that an allocator asks this much for, the likeliest first.
 
@@ -158,6 +166,8 @@ def decode_request(
         Whose rounding is undone, as in :func:`tensor_bytes`.
     allocated : (int, int), optional
         What was allocated when the request failed [bytes]: it tells tensors of one size apart, and the phase.
+    phase : str, optional
+        Where a traceback tells it: tensors of other phases are left out, unless nothing else has the size.
 
     Returns
     -------
@@ -193,8 +203,10 @@ def decode_request(
     for tensor in step_tensors(model, setup):
         if low <= tensor.size_bytes <= high:
             moments = list(_moments(tensor, present))
+            moments = [moment for moment in moments if moment.phase == phase] or moments
             best = max(moments, key=lambda moment: moment.likelihood(seen))
             weighed.append((best.likelihood(seen), tensor, best))
+    weighed = [item for item in weighed if item[2].phase == phase] or weighed
     total = math.fsum(weight for weight, _tensor, _moment in weighed)
     found = [
         Candidate(
@@ -392,13 +404,13 @@ def factor_request(
     for vocabulary in vocabularies:
         for item in (2, 4):
             tokens = _roundest(-(-low // (vocabulary * item)), high // (vocabulary * item))
-            if tokens is not None and tokens >= FEWEST_TOKENS and _power(tokens) >= FEWEST_TOKENS:
+            if tokens is not None and _power(tokens) >= FEWEST_TOKENS and tokens // _power(tokens) <= MOST_ODD:
                 context = next((c for c in contexts if tokens % c == 0 and tokens // c <= MOST_BATCH), None)
                 found.append((_power(tokens), Guess("logits", tokens, context, vocabulary, item)))
     for context in contexts:
         for item in (2, 4) if context >= LEAST_CONTEXT else ():
             rows = _roundest(-(-low // (context**2 * item)), high // (context**2 * item))
-            if rows is not None and rows <= MOST_BATCH and _power(rows) >= 4:
+            if rows is not None and rows <= MOST_BATCH and rows // _power(rows) <= MOST_ODD:
                 found.append((_power(rows), Guess("attention_scores", rows, context, None, item)))
     best = max((roundness for roundness, _guess in found), default=0)
     found = [item for item in found if item[0] * LEAST_ROUND >= best]

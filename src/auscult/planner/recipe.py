@@ -12,7 +12,7 @@ from ..examination import Examination
 from ..facts.learning_rate import BETA1, BETA2, GRAD_CLIP, WEIGHT_DECAY, floor_learning_rate, warmup_steps
 from ..facts.setup import Precision
 from ..prose import say
-from ..run import Unknown, value_of
+from ..run import Known, Unknown, value_of
 from .plan import Plan, Planning
 from .planned import PlannedRun
 from .targets import Target
@@ -55,21 +55,24 @@ def asked_by_recipe(exam: Examination) -> tuple[str | None, dict[str, Any], Targ
 
 
 def _config(exam: Examination) -> dict[str, Any]:
-    """Return the architecture of a run, keys as in transformers."""
-    if isinstance(exam.shape, Unknown):
+    """Return the architecture of a run, keys as in transformers or as its trainer's family has them."""
+    if isinstance(exam.model, Unknown):
         raise UsageError(
-            f"--recipe: the model of {exam.run.name} is not known in every number ({exam.shape.reason}). Next: add what is"
+            f"--recipe: the model of {exam.run.name} is not known in every number ({exam.model.reason}). Next: add what is"
             " missing, or say --like or --params."
         )
-    shape = exam.shape.value
+    details, shape = exam.run.recipe.architecture.details, exam.shape
+    if isinstance(details, Known):
+        return dict(details.value)
+    assert isinstance(shape, Known)  # a model without a whole config is a GPT-2 drawn from its shape
     return {
         "model_type": "gpt2",
-        "n_layer": shape.n_layer,
-        "n_head": shape.n_head,
-        "n_embd": shape.d_model,
-        "vocab_size": shape.vocab_size,
-        "n_positions": shape.context,
-        "bias": shape.bias,
+        "n_layer": shape.value.n_layer,
+        "n_head": shape.value.n_head,
+        "n_embd": shape.value.d_model,
+        "vocab_size": shape.value.vocab_size,
+        "n_positions": shape.value.context,
+        "bias": shape.value.bias,
     }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 __all__ = ["OomMessage", "Span", "excerpt_messages", "parse_oom_messages"]
@@ -13,10 +14,14 @@ Span: TypeAlias = tuple[int, int]
 """The least and the most bytes that print as what was printed."""
 Allocator: TypeAlias = Literal["cuda", "mps", "xla", "cpu"]
 
+TracedPhase: TypeAlias = Literal["loading", "evaluation", "forward", "backward", "optimizer"]
 _ROUNDING_APART: tuple[Allocator, ...] = ("mps", "xla", "cpu")
 
 WINDOW = 2_000
 """Characters of one message: PyTorch's longest, with its advice and link, has 800; logs wrap and prefix its lines."""
+TRACE = 16_000
+"""Characters before a message in which its traceback is looked for: 80 frames of 200."""
+TRACE_LINES = 200
 MOST_LINES = 16
 """A message of 800 characters, wrapped at 80 and a little."""
 MOST_MESSAGES = 64
@@ -46,10 +51,19 @@ _START = re.compile(
 )
 _PREFIX = re.compile(r"[ \t]*\n[ \t]*(?:\[(?:rank ?)?\d+\]:?[ \t]*)*")
 _REQUESTED = re.compile(
-    r"(?:tri(?:ed|ing) to allocate|out of memory allocating|attempting to allocate|Invalid buffer size:)\s"
+    r"(?:(?:tried|trying) to allocate|out of memory allocating|attempting to allocate|Invalid buffer size:)\s"
     + _size("n"),
     re.IGNORECASE,
 )
+_TRACE: tuple[tuple[TracedPhase, re.Pattern[str]], ...] = (
+    # The frames of a traceback, innermost phase first: a recomputed forward pass stands under the backward pass.
+    ("optimizer", re.compile(r"\boptimi[sz]ers?\.step\(|[/\\]torch[/\\]optim[/\\]")),
+    ("backward", re.compile(r"_run_backward|\bautograd\.backward|\.backward\(")),
+    ("evaluation", re.compile(r"\bin (?:estimate_loss|evaluat\w*|validat\w*|eval_\w+)\b")),
+    ("loading", re.compile(r"\bin (?:from_pretrained|load_state_dict|load_checkpoint|_apply)\b")),
+    ("forward", re.compile(r"\bin (?:forward|_call_impl|cross_entropy)\b")),
+)
+_TRACE_START = "Traceback (most recent call last)"
 _GPU = re.compile(r"\bGPU (\d+)\b")
 _FIELDS = {
     # Old and new wordings of c10/cuda/CUDACachingAllocator.cpp ("capacty" was printed by 2.1), then of MPSAllocator.mm.
@@ -90,6 +104,8 @@ class OomMessage:
         What this process's tensors hold, and what its allocator holds beyond them [bytes].
     in_use : (int, int) or None
         By this process, CUDA context and libraries included [bytes].
+    phase : str or None
+        Of the step, where a traceback stands before the message and its frames tell.
     """
 
     allocator: Allocator
@@ -100,6 +116,7 @@ class OomMessage:
     allocated: Span | None = None
     unallocated: Span | None = None
     in_use: Span | None = None
+    phase: TracedPhase | None = None
 
     @property
     def outside_bytes(self) -> int | None:
@@ -148,14 +165,15 @@ def parse_oom_messages(text: str) -> tuple[OomMessage, ...]:
     ends = [*(start.start() for start in starts[1:]), len(text)]
     for start, next_start in zip(starts, ends[-len(starts) :] if starts else (), strict=True):
         end = min(start.start() + WINDOW, next_start)
-        found[_parse(start, _PREFIX.sub(" ", text[start.start() : end]))] = None
+        message = _parse(start, _PREFIX.sub(" ", text[start.start() : end]))
+        found[replace(message, phase=_traced(text[max(0, start.start() - TRACE) : start.start()]))] = None
         if len(found) >= MOST_MESSAGES:
             break
     return _without_echoes(list(found))
 
 
 def excerpt_messages(lines: Iterable[str]) -> str:
-    r"""Return the lines of a log that hold out-of-memory messages, each with those after it, which it may be wrapped over.
+    r"""Return the lines of a log that hold out-of-memory messages, with what they are wrapped over and their tracebacks.
 
     Parameters
     ----------
@@ -168,16 +186,24 @@ def excerpt_messages(lines: Iterable[str]) -> str:
     'CUDA out of memory. Tried to\nallocate 2.00 GiB'
     """
     kept: list[str] = []
+    before: deque[str] = deque(maxlen=TRACE_LINES)
     messages = after = 0
     for line in lines:
+        if _TRACE_START in line:
+            before.clear()
         if _START.search(line) or (after <= 0 and _REQUESTED.search(line)):
             messages += 1
             after = MOST_LINES
             if messages > MOST_MESSAGES:
                 break
+            if any(_TRACE_START in earlier for earlier in before):
+                kept += before
+            before.clear()
         if after > 0:
             kept.append(line[:WINDOW])
             after -= 1
+        else:
+            before.append(line[:WINDOW])
     return "\n".join(kept)
 
 
@@ -209,6 +235,14 @@ def _parse(start: re.Match[str], body: str) -> OomMessage:
         unallocated=unallocated,
         in_use=spans["in_use"],
     )
+
+
+def _traced(before: str) -> TracedPhase | None:
+    """Return the phase of a step that the last traceback before a message tells."""
+    at = before.rfind(_TRACE_START)
+    if at < 0:
+        return None
+    return next((phase for phase, pattern in _TRACE if pattern.search(before, at)), None)
 
 
 def _first(patterns: list[re.Pattern[str]], body: str) -> Span | None:

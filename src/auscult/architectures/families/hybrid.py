@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import BadConfig
 from ..blueprint import Attention, Block, Experts, Linear, Mlp, Model, Ssm, Vector
 from ..registry import family
-from ..settings import Settings
+from ..settings import Settings, shown
 from .mamba import mamba1, step_rank
 from .mixture import granite_shared, mixture_beside_shared, sparse_layers
 from .parts import (
@@ -60,7 +60,7 @@ def _mamba2(config: Settings, shape: Shape) -> Ssm:
     config.divided(inner, n_groups, "the width of the mixer by mamba_n_groups")
     if config.raw("mamba_d_head", "auto") != "auto" and config.whole("mamba_d_head") != head_dim:
         raise BadConfig(
-            "mamba_d_head does not fill the mixer", expected=str(head_dim), found=repr(config.raw("mamba_d_head"))
+            "mamba_d_head does not fill the mixer", expected=str(head_dim), found=shown(config.raw("mamba_d_head"))
         )
     return mamba2(
         shape.d,

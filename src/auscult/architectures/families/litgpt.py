@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import BadConfig
 from ..blueprint import Attention, Block, Experts, Linear, Mlp, Model, Norm, Table
 from ..registry import family
-from ..settings import MAX_LAYERS, MAX_SIZE, Settings
+from ..settings import MAX_LAYERS, MAX_SIZE, Settings, shown
 from .litgpt_names import MODELS
 from .parts import active_experts, stacked
 
@@ -81,7 +81,7 @@ def _norm(config: Settings, width: int) -> Norm:
     if kind == "RMSNorm":
         return Norm(width, "rms", fused=False)
     if kind != "LayerNorm":
-        raise BadConfig("norm_class_name is unknown", expected="LayerNorm or RMSNorm", found=repr(kind)[:80])
+        raise BadConfig("norm_class_name is unknown", expected="LayerNorm or RMSNorm", found=shown(kind))
     learns = config.flag("elementwise_affine", default=True)  # OLMo's have nothing to learn
     return Norm(width, gain=learns, bias=learns)
 
@@ -141,7 +141,7 @@ def _feed_forward(config: Settings, d: int) -> tuple[Mlp | Experts, Mlp]:
     """Return the feed-forward part, and the dense one of the first layers of a mixture."""
     kind = config.text("mlp_class_name", default="GptNeoxMLP")
     if kind not in _MLPS:
-        raise BadConfig("mlp_class_name is unknown", expected=", ".join(_MLPS), found=repr(kind)[:80])
+        raise BadConfig("mlp_class_name is unknown", expected=", ".join(_MLPS), found=shown(kind))
     bias = config.flag("bias", default=True)
     d_ff = config.whole_or_none("intermediate_size")
     if d_ff is None and kind == "LLaMAMLP":

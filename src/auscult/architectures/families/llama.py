@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...errors import BadConfig
 from ..blueprint import Block, Linear, Mlp, Model, Norm, Vector
 from ..registry import family
-from ..settings import Settings
+from ..settings import Settings, shown
 from .parts import optional
 from .shared import (
     activation_of,
@@ -54,6 +54,10 @@ _LLAMA = {
     "ernie4_5": _Defaults(1024, 18, 16, 2, 3072, 103424, 128, tied=True),
 }
 _MISTRALS = ("mistral", "ministral", "ministral3")
+_BIAS_KEYS = {
+    "ernie4_5": (("use_bias",), ("use_bias",)),
+    "internlm3": (("attention_bias", "qkv_bias"), ("mlp_bias", "bias")),
+}
 _WINDOWS = {"mistral": 4096, "ministral": 4096, "ministral3": None, "cwm": 8192}
 """Families whose layers may see a window, and the default."""
 
@@ -108,11 +112,11 @@ def _llama_biases(config: Settings) -> tuple[bool, bool, bool]:
     """Return whether queries, keys and values, the attention's output, and the MLP have biases."""
     if config.family in _MISTRALS:
         return False, False, False
-    mlp = config.flag("mlp_bias", "use_bias", *(("bias",) if config.family == "internlm3" else ()), default=False)
+    of_attention, of_mlp = _BIAS_KEYS.get(config.family, (("attention_bias",), ("mlp_bias",)))
+    mlp = config.flag(*of_mlp, default=False)
     if config.family == "cwm":
         return False, False, mlp
-    names = ("attention_bias", "use_bias", *(("qkv_bias",) if config.family == "internlm3" else ()))
-    bias = config.flag(*names, default=config.family == "seed_oss")
+    bias = config.flag(*of_attention, default=config.family == "seed_oss")
     if config.family == "seed_oss":
         return bias, config.flag("attention_out_bias", default=False), mlp
     return bias, bias and config.family != "helium", mlp
@@ -296,7 +300,7 @@ def _exaone_pattern(config: Settings) -> Callable[[int], bool]:
     if isinstance(letters, str):
         if not letters or set(letters) - {"L", "G"}:
             raise BadConfig(
-                "sliding_window_pattern has other letters than L and G", expected="LLLG", found=repr(letters)[:80]
+                "sliding_window_pattern has other letters than L and G", expected="LLLG", found=shown(letters)
             )
         return lambda index: letters[index % len(letters)] == "L"
     pattern = config.whole("sliding_window_pattern", default=4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import BadConfig
 from ..blueprint import Block, Model
 from ..registry import family
-from ..settings import Settings
+from ..settings import Settings, shown
 from .parts import (
     active_experts,
     causal_lm,
@@ -75,7 +75,7 @@ def _rotated(config: Settings, n_layer: int) -> list[bool]:
     if marks:
         if len(marks) != n_layer or any(mark not in (0, 1) for mark in marks):
             raise BadConfig(
-                "no_rope_layers does not mark every layer", expected=f"{n_layer} times 0 or 1", found=repr(marks)[:80]
+                "no_rope_layers does not mark every layer", expected=f"{n_layer} times 0 or 1", found=shown(marks)
             )
         return [bool(mark) for mark in marks]
     every = config.whole("no_rope_layer_interval", default=4)

@@ -7,7 +7,7 @@ import math
 from ...errors import BadConfig
 from ..blueprint import Block, Linear, Model, Norm, Ssm, Stack, Table, Vector
 from ..registry import family
-from ..settings import MAX_LAYERS, MAX_SIZE, Settings
+from ..settings import MAX_LAYERS, MAX_SIZE, Settings, shown
 from .parts import mamba2, rms
 
 __all__ = ["mamba", "mamba1", "mamba_2", "step_rank"]
@@ -77,7 +77,7 @@ def expanded(config: Settings, d: int, name: str) -> int:
     """
     inner = config.number(name, default=2) * d
     if not 1 <= inner <= MAX_SIZE:
-        raise BadConfig(f"{name} leaves no mixer of a possible width", found=repr(config.raw(name)))
+        raise BadConfig(f"{name} leaves no mixer of a possible width", found=shown(config.raw(name)))
     return int(inner)
 
 

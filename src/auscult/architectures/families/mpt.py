@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import BadConfig
 from ..blueprint import Attention, Block, Linear, Mlp, Model, Norm, Table
 from ..registry import family
-from ..settings import MAX_SIZE, Settings
+from ..settings import MAX_SIZE, Settings, shown
 from .shared import Heads, attention, decoder, stacks
 
 __all__ = ["mpt"]
@@ -56,7 +56,7 @@ def _norm(config: Settings, width: int, bias: bool) -> Norm:
     if name in _RMS_NORMS:
         return Norm(width, "rms")
     if name not in _FUSED_NORMS:
-        raise BadConfig("norm_type is unknown", expected="layernorm or rmsnorm", found=repr(name)[:80])
+        raise BadConfig("norm_type is unknown", expected="layernorm or rmsnorm", found=shown(name))
     return Norm(width, bias=bias)
 
 
@@ -65,7 +65,7 @@ def _attention(config: Settings, d: int, bias: bool) -> Attention:
     n_head = config.whole("n_heads", default=16)
     kind = inside.text("attn_type", default="multihead_attention")
     if kind not in _KINDS:
-        raise BadConfig("attn_type is unknown", expected=" or ".join(_KINDS), found=repr(kind)[:80])
+        raise BadConfig("attn_type is unknown", expected=" or ".join(_KINDS), found=shown(kind))
     n_kv = {"multihead_attention": n_head, "multiquery_attention": 1}.get(kind) or inside.whole("kv_n_heads")
     config.divided(n_head, n_kv, "n_heads by kv_n_heads")
     heads = Heads(n_head, n_kv, config.divided(d, n_head, "d_model by n_heads"))
@@ -93,7 +93,7 @@ def _mlp(config: Settings, d: int, bias: bool) -> Mlp:
     if kind == "mptglu":
         up.append(Linear("gate_proj", d, d_ff, bias))
     elif kind != "mptmlp":
-        raise BadConfig("ffn_type is not drawn", expected="mptmlp or mptglu", found=repr(kind)[:80])
+        raise BadConfig("ffn_type is not drawn", expected="mptmlp or mptglu", found=shown(kind))
     return Mlp(d_ff, kind == "mptglu", (*up, Linear("down_proj", d_ff, d, bias)), "gelu")
 
 
@@ -103,6 +103,6 @@ def _inner_width(config: Settings, d: int) -> int:
         raise BadConfig(
             "expansion_ratio gives no whole inner width",
             expected="such as 4",
-            found=repr(config.raw("expansion_ratio")),
+            found=shown(config.raw("expansion_ratio")),
         )
     return int(d * ratio)

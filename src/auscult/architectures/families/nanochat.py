@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import BadConfig
 from ..blueprint import Attention, Block, Linear, Mlp, Model, Norm, Table, Vector
 from ..registry import family
-from ..settings import MAX_LAYERS, Settings
+from ..settings import MAX_LAYERS, Settings, shown
 from .parts import causal_lm, projected, read_shape, rms, stacked
 
 __all__ = ["nanochat"]
@@ -96,7 +96,7 @@ def _windows(config: Settings, n_layer: int) -> list[int | None]:
     """Return each layer's window: the pattern repeats, the last layer always sees everything."""
     pattern = config.text("window_pattern", default="L").upper()
     if not pattern or set(pattern) - {"S", "L"}:
-        raise BadConfig("window_pattern is unknown", expected="S and L only", found=repr(pattern)[:80])
+        raise BadConfig("window_pattern is unknown", expected="S and L only", found=shown(pattern))
     context = config.whole("sequence_len", default=2048)
     quarter = -(-context // 4 // WINDOW_TILE) * WINDOW_TILE
     short = config.whole("short_window", default=quarter)

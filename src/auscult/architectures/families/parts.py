@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from ...errors import BadConfig
 from ..blueprint import Attention, Block, Experts, Linear, Mlp, Model, Norm, Ssm, Stack, Table, Vector
-from ..settings import MAX_LAYERS, MAX_SIZE, Settings
+from ..settings import MAX_LAYERS, MAX_SIZE, Settings, shown
 
 __all__ = [
     "Shape",
@@ -192,7 +192,7 @@ def layer_names(config: Settings, name: str, n_layer: int, known: Collection[str
     kinds = [_LEGACY_LAYERS.get(kind, kind) if isinstance(kind, str) else kind for kind in found]
     unknown = [kind for kind in kinds if kind not in tuple(known)]
     if unknown:
-        raise BadConfig(f"{name} has an unknown layer", expected=" or ".join(known), found=repr(unknown[0])[:80])
+        raise BadConfig(f"{name} has an unknown layer", expected=" or ".join(known), found=shown(unknown[0]))
     if len(kinds) != n_layer:
         raise BadConfig(f"{name} is not as long as there are layers", expected=str(n_layer), found=str(len(kinds)))
     return kinds
@@ -210,14 +210,14 @@ def layer_numbers(config: Settings, name: str) -> frozenset[int] | None:
     if found is None:
         return None
     if any(isinstance(value, bool) or not isinstance(value, int) for value in found):
-        raise BadConfig(f"{name} does not number layers", expected="whole numbers", found=repr(found)[:80])
+        raise BadConfig(f"{name} does not number layers", expected="whole numbers", found=shown(found))
     return frozenset(found)
 
 
 def _list(config: Settings, name: str) -> list[Any] | None:
     found = config.list(name)
     if found is None and name in config:
-        raise BadConfig(f"{name} is no list", expected="a list", found=repr(config.raw(name))[:80])
+        raise BadConfig(f"{name} is no list", expected="a list", found=shown(config.raw(name)))
     if found is not None and len(found) > MAX_LAYERS:
         raise BadConfig(f"{name} is longer than any model", expected=f"at most {MAX_LAYERS} layers")
     return found

@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import BadConfig
 from ..blueprint import Attention, Block, Linear, Mlp, Model, Norm, Stack, Table, Vector
 from ..registry import family
-from ..settings import MAX_LAYERS, MAX_SIZE, Settings
+from ..settings import MAX_LAYERS, MAX_SIZE, Settings, shown
 from .deepseek import deepseek_v3
 from .gpt2 import gpt2
 from .parts import stacked
@@ -50,9 +50,7 @@ def llmc(config: Settings) -> Model:
         (depth, head_dim), channels, context = _LLMC_CHANNELS[size], size, 2048
         heads = channels // head_dim
     else:
-        raise BadConfig(
-            "the descriptor is unknown to llm.c", expected="d12, gpt2:d12 or gpt3:c768", found=repr(name)[:80]
-        )
+        raise BadConfig("the descriptor is unknown to llm.c", expected="d12, gpt2:d12 or gpt3:c768", found=shown(name))
     shape = {"n_layer": depth, "n_head": heads, "n_embd": channels, "n_positions": context}
     return gpt2(Settings({**shape, "vocab_size": LLMC_VOCABULARY}, config.family))
 
@@ -181,11 +179,9 @@ def torchtitan(config: Settings) -> Model:
     name, flavor = config.text("name", default="llama3"), config.text("flavor", default="")
     flavors = {"llama3": _LLAMA3, "deepseek_v3": _DEEPSEEK}.get(name)
     if flavors is None:
-        raise BadConfig(
-            "the model is not drawn as torchtitan's", expected="llama3 or deepseek_v3", found=repr(name)[:80]
-        )
+        raise BadConfig("the model is not drawn as torchtitan's", expected="llama3 or deepseek_v3", found=shown(name))
     if flavor and flavor not in flavors:
-        raise BadConfig("the flavor is unknown", expected=", ".join(flavors), found=repr(flavor)[:80])
+        raise BadConfig("the flavor is unknown", expected=", ".join(flavors), found=shown(flavor))
     if name == "deepseek_v3":
         if not flavor:
             raise BadConfig("torchtitan's deepseek_v3 needs a flavor", expected=", ".join(flavors))
@@ -230,6 +226,6 @@ def _inner_width(config: Settings, d: int) -> int:
     inner = config.number("ffn_dim_multiplier", default=1) * int(8 * d / 3)
     if not 1 <= inner <= MAX_SIZE:
         raise BadConfig(
-            "ffn_dim_multiplier leaves no MLP of a possible width", found=repr(config.raw("ffn_dim_multiplier"))
+            "ffn_dim_multiplier leaves no MLP of a possible width", found=shown(config.raw("ffn_dim_multiplier"))
         )
     return -(-int(inner) // multiple) * multiple
