@@ -594,7 +594,7 @@ def render(explanation: OomExplanation, *, width: int = 100) -> str:
         more = "1 more message" if explanation.others == 1 else f"{explanation.others} more messages"
         out += ["", f"  The text holds {more}, of other ranks or attempts."]
     if explanation.remedies:
-        out += ["", "What to do, the cheapest first:"]
+        out += ["", "What to do, the cheapest that is enough first:"]
         for number, remedy in enumerate(explanation.remedies, 1):
             out += _wrapped(f"{remedy.action}{_effect(remedy)}", f"  {number}. ", width)
     return "\n".join(out) + "\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ..architectures import Model
@@ -29,6 +29,8 @@ ACTIVATIONS_UNCERTAIN = 0.15
 SLACK_FRACTION, LEAST_SLACK_BYTES = 0.03, 64 * 2**20
 """What a prediction of allocated memory may be off besides: workspaces (cuBLAS alone takes 8 to 32 MiB), the batch, rounding
 of small tensors. Chosen, not measured."""
+CLEARLY = 3.0
+"""The first step is told from later ones where it is this many times as likely, or as unlikely."""
 FEWEST_TOKENS = 128
 """Of logits that are guessed at: fewer are small beside everything else, and their number must be this round as well."""
 LEAST_CONTEXT = 512
@@ -204,7 +206,7 @@ def decode_request(
         if low <= tensor.size_bytes <= high:
             moments = list(_moments(tensor, present))
             moments = [moment for moment in moments if moment.phase == phase] or moments
-            best = max(moments, key=lambda moment: moment.likelihood(seen))
+            best = _likeliest(moments, seen)
             weighed.append((best.likelihood(seen), tensor, best))
     weighed = [item for item in weighed if item[2].phase == phase] or weighed
     total = math.fsum(weight for weight, _tensor, _moment in weighed)
@@ -212,7 +214,7 @@ def decode_request(
         Candidate(
             tensor,
             moment.phase,
-            moment.first_step if seen is not None else None,
+            moment.first_step,
             (round(moment.low), round(moment.high)),
             None if seen is None else moment.holds(seen),
             weight / total if total > 0 else 1 / len(weighed),
@@ -243,6 +245,19 @@ class _Moment:
             return 1.0
         outside = max(self.low - allocated, allocated - self.high, 0.0)
         return math.exp(-outside / self.slack) / (self.high - self.low + 2 * self.slack)
+
+
+def _likeliest(moments: Sequence[_Moment], allocated: float | None) -> _Moment:
+    """Return the moment that fits best, of either step where the first and a later one fit about as well."""
+    best = max(moments, key=lambda moment: moment.likelihood(allocated))
+    rivals = [
+        moment.likelihood(allocated)
+        for moment in moments
+        if moment.phase == best.phase and moment.first_step != best.first_step
+    ]
+    if any(rival * CLEARLY > best.likelihood(allocated) for rival in rivals):
+        return replace(best, first_step=None)
+    return best
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def config_of(planning: Planning, dialect: str, plan: Plan | None = None) -> tup
 
 def _decided(planning: Planning, plan: Plan) -> PlannedRun:
     setup = plan.choice.setup
-    rate = plan.learning_rate.value
+    rate = float(f"{plan.learning_rate.value:.2g}")  # more digits than the suggestion has would look exact
     warmup = min(warmup_steps(plan.steps, setup.tokens_per_step), plan.steps - 1)
     memory = plan.choice.memory
     why = (

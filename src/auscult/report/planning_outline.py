@@ -111,6 +111,15 @@ def _how(setup: Setup) -> str:
     return ", ".join(parts)
 
 
+def _how_briefly(setup: Setup) -> str:
+    """Return what tells the choices of one answer apart: the layout, compilation, and checkpointing where there is any."""
+    parts = [layout_name(setup)] if setup.gpu_count > 1 else []
+    parts.append("compiled" if setup.compiled else "eager")
+    if setup.checkpointing != "none":
+        parts.append(f"{setup.checkpointing} checkpoints")
+    return ", ".join(parts)
+
+
 def _band_si(band: Band) -> str:
     return f"{si(band.value)} ({si(band.low)}–{si(band.high)})"
 
@@ -179,20 +188,25 @@ def _plans_section(planning: Planning) -> Section:
             (
                 f"{si(plan.parameters.total, 4)} ({plan.target.model.n_layer} × {plan.target.model.d_model})",
                 f"{setup.micro_batch} × {setup.gradient_accumulation_steps}",
-                _how(setup),
+                _how_briefly(setup),
                 f"{plan.choice.memory.total_bytes / GIB:.1f}",
                 si(plan.tokens_per_s.value),
                 duration(plan.hours.low, plan.hours.high),
                 "; ".join(map(str, plan.changed)) or "–",
             )
         )
+    differ = any(plan.changed for plan in planning.plans)
     columns = ("model", "batch", "how", "GiB", "tokens/s", "time", "changed")
-    return Section("Plans, best first", (Table(columns, tuple(rows), frozenset({3, 4})),))
+    kept = len(columns) if differ else len(columns) - 1
+    shown = tuple(row[:kept] for row in rows)
+    return Section("Plans, best first", (Table(columns[:kept], shown, frozenset({3, 4})),))
 
 
 def _refused_section(planning: Planning) -> Section:
     rows = []
     for refusal in planning.refused[:SHOWN_REFUSALS]:
         setup = refusal.setup
-        rows.append((f"{setup.micro_batch} × {setup.gradient_accumulation_steps}", _how(setup), str(refusal.reason)))
+        rows.append(
+            (f"{setup.micro_batch} × {setup.gradient_accumulation_steps}", _how_briefly(setup), str(refusal.reason))
+        )
     return Section("Refused", (Table(("batch", "how", "why"), tuple(rows)),))
