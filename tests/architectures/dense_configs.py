@@ -58,6 +58,11 @@ def _bloom(layers: int, heads: int, width: int) -> dict[str, Any]:
     return {"model_type": "bloom", "n_layer": layers, "n_head": heads, "hidden_size": width, "vocab_size": 250880}
 
 
+def _starcoder(layers: int, heads: int, width: int) -> dict[str, Any]:
+    shape = {"n_layer": layers, "n_head": heads, "n_embd": width, "n_inner": 4 * width}
+    return {"model_type": "gpt_bigcode", **shape, "n_positions": 8192, "vocab_size": 49152}
+
+
 def _bert(kind: str, layers: int, heads: int, width: int, vocab: int, positions: int, types: int) -> dict[str, Any]:
     return {
         "model_type": kind,
@@ -182,15 +187,15 @@ PUBLISHED: dict[str, tuple[dict[str, Any], int | None]] = {
     "allenai/OLMo-7B-hf": ({"model_type": "olmo"}, 6_888_095_744),
     "allenai/OLMo-2-1124-7B": (_like_llama("olmo2", 32, 32, 32, 4096, 11008, 100352), 7_298_617_344),
     "allenai/OLMo-2-1124-13B": (_like_llama("olmo2", 40, 40, 40, 5120, 13824, 100352), 13_716_198_400),
-    "allenai/Olmo-3-1025-7B": (_like_llama("olmo3", 32, 32, 32, 4096, 11008, 100278), None),
+    "allenai/Olmo-3-1025-7B": (_like_llama("olmo3", 32, 32, 32, 4096, 11008, 100278), 7_298_011_136),
     "stabilityai/stablelm-3b-4e1t": ({"model_type": "stablelm"}, 2_795_443_200),
     "stabilityai/stablelm-2-1_6b": (
         _like_llama("stablelm", 24, 32, 32, 2048, 5632, 100352, use_qkv_bias=True),
         1_644_515_328,
     ),
     "ibm-granite/granite-3.0-2b-base": (
-        _like_llama("granite", 40, 32, 8, 2048, 8192, 49152, tie_word_embeddings=True),
-        None,
+        _like_llama("granite", 40, 32, 8, 2048, 8192, 49155, tie_word_embeddings=True),
+        2_533_531_648,
     ),
     "bigcode/starcoder2-3b": ({"model_type": "starcoder2"}, 3_030_371_328),
     "google-bert/bert-base-uncased": (_bert("bert", 12, 12, 768, 30522, 512, 2), 109_514_298),
@@ -198,7 +203,7 @@ PUBLISHED: dict[str, tuple[dict[str, Any], int | None]] = {
     "FacebookAI/roberta-base": (_bert("roberta", 12, 12, 768, 50265, 514, 1), 124_697_433),
     "FacebookAI/roberta-large": (_bert("roberta", 24, 16, 1024, 50265, 514, 1), 355_412_057),
     "distilbert/distilbert-base-uncased": ({"model_type": "distilbert"}, 66_985_530),
-    "answerdotai/ModernBERT-base": ({"model_type": "modernbert"}, None),
+    "answerdotai/ModernBERT-base": ({"model_type": "modernbert"}, 149_655_232),
     "answerdotai/ModernBERT-large": (
         {
             "model_type": "modernbert",
@@ -207,6 +212,60 @@ PUBLISHED: dict[str, tuple[dict[str, Any], int | None]] = {
             "num_attention_heads": 16,
             "intermediate_size": 2624,
         },
+        395_881_664,
+    ),
+    "openai-community/openai-gpt": ({"model_type": "openai-gpt"}, 116_534_784),
+    "bigcode/starcoderbase-1b": (_starcoder(24, 16, 2048), 1_137_207_296),
+    "bigcode/starcoder": (_starcoder(40, 48, 6144), 15_517_456_384),
+    "Salesforce/codegen-350M-mono": (
+        {"model_type": "codegen", "n_layer": 20, "n_head": 16, "n_embd": 1024, "vocab_size": 51200},
+        356_712_448,
+    ),
+    "tiiuae/falcon-rw-1b": (
+        {
+            "model_type": "falcon",
+            "hidden_size": 2048,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 32,
+            "vocab_size": 50304,
+            "multi_query": False,
+            "parallel_attn": False,
+            "bias": True,
+        },
+        1_311_625_216,
+    ),
+    "facebook/xglm-564M": ({"model_type": "xglm"}, 564_463_616),
+    "adept/persimmon-8b-base": ({"model_type": "persimmon"}, None),
+    "zai-org/glm-4-9b-hf": ({"model_type": "glm"}, 9_399_951_360),
+    "CohereLabs/c4ai-command-r-v01": ({"model_type": "cohere"}, 34_980_831_232),
+    "CohereLabs/c4ai-command-r7b-12-2024": (
+        _like_llama("cohere2", 32, 32, 8, 4096, 14336, 256000),
+        8_028_033_024,
+    ),
+    "nvidia/Minitron-4B-Base": (
+        _like_llama("nemotron", 32, 24, 8, 3072, 9216, 256000, head_dim=128),
         None,
     ),
+    "swiss-ai/Apertus-8B-2509": (_like_llama("apertus", 32, 32, 8, 4096, 21504, 131072), 8_053_338_176),
+    "baidu/ERNIE-4.5-0.3B-PT": ({"model_type": "ernie4_5"}, 360_748_032),
+    "LGAI-EXAONE/EXAONE-3.5-2.4B-Instruct": (
+        _like_llama("exaone", 30, 32, 8, 2560, 7168, 102400, tie_word_embeddings=True),
+        2_405_327_360,
+    ),
+    "LGAI-EXAONE/EXAONE-4.0-1.2B": (
+        _like_llama("exaone4", 30, 32, 8, 2048, 4096, 102400, tie_word_embeddings=True, sliding_window=None),
+        1_279_391_488,
+    ),
+    "mistralai/Ministral-8B-Instruct-2410": (
+        _like_llama("mistral", 36, 32, 8, 4096, 12288, 131072, head_dim=128, sliding_window=32768),
+        8_019_808_256,
+    ),
+    "mistralai/Mistral-Small-24B-Base-2501": (
+        _like_llama("mistral", 40, 32, 8, 5120, 32768, 131072, head_dim=128, sliding_window=None),
+        23_572_403_200,
+    ),
+    "FacebookAI/xlm-roberta-base": (_bert("xlm-roberta", 12, 12, 768, 250002, 514, 1), 278_295_186),
+    "almanach/camembert-base": (_bert("camembert", 12, 12, 768, 32005, 514, 1), None),
+    "google/electra-small-generator": ({"model_type": "electra"}, None),
+    "EuroBERT/EuroBERT-210m": ({"model_type": "eurobert"}, None),
 }

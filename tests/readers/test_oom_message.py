@@ -99,7 +99,7 @@ def test_each_rank_is_a_message_and_an_echo_none() -> None:
 
 
 def test_a_message_without_figures() -> None:
-    """ "CUDA error: out of memory" comes from the driver and says no size."""
+    """An error of the driver, which comes past PyTorch's allocator, says no size."""
     (message,) = parse_oom_messages("RuntimeError: CUDA error: out of memory\nCUDA kernel errors might be asynchronous")
     assert message.requested is None
     assert parse_oom_messages("iter 10: loss 4.5") == ()
@@ -113,6 +113,8 @@ def test_a_message_without_figures() -> None:
         ('File "torch/optim/adamw.py", line 161, in step\n    self._init_group(', "optimizer"),
         ('File "model.py", line 187, in forward\n    loss = F.cross_entropy(', "forward"),
         ('File "train.py", line 3, in <module>\n    main()', None),
+        ("optimizer.step(closure)\n  in training_step\n  loss.backward()", "backward"),
+        ("loss.backward()\n  in recompute_fn\n  in forward", "backward"),
     ],
 )
 def test_a_traceback_tells_the_phase(frame: str, phase: str | None) -> None:

@@ -237,5 +237,6 @@ class Model:
 
     @property
     def learned_positions(self) -> int | None:
-        """Rows of the learned position table, the longest sequence the model can take; None where positions are not learned."""
-        return next((table.rows for table in self.tables if table.kind == "position"), None)
+        """The longest sequence that a learned position table serves, a few less than its rows in OPT; None without a table."""
+        rows = next((table.rows for table in self.tables if table.kind == "position"), None)
+        return rows if rows is None or self.context is None else min(rows, self.context)

@@ -15,7 +15,7 @@ from ..facts.memory import estimate_training_memory
 from ..facts.scaling import Band
 from ..facts.throughput import StepTimes, attainable_mfu, processes_from_mfu, separate_step_times, undisturbed_mfu
 from ..hardware import Gpu, find_gpu, suggest
-from ..run import Known, Quantity, Source, Unknown, derive, known, value_of
+from ..run import Known, Quantity, Series, Source, Unknown, derive, known, value_of
 from .blueprint import VERSIONS, trains_a_part
 from .budget import BudgetFacts
 from .model import Shape
@@ -137,7 +137,7 @@ class MachineFacts(BudgetFacts):
     @cached_property
     def mfu_logged(self) -> Quantity[float]:
         """The MFU as printed, undisturbed by evaluations, in the trainer's own units (fraction)."""
-        series = self.run.get("mfu")
+        series = self._mfu_after_compilation
         if series is not None and (found := undisturbed_mfu(series.steps, series.values, self.evaluated_steps)):
             value, index = found
             return Known(
@@ -152,9 +152,19 @@ class MachineFacts(BudgetFacts):
         if isinstance(quoted, Known):
             low, high = quoted.value
             return known(0.5 * (low + high), f"middle of the quoted range {low:g} to {high:g}", quoted)
-        return (
-            Unknown("the log prints no MFU") if series is None else Unknown("every printed MFU is the sentinel −100 %")
-        )
+        if series is None:
+            return Unknown("the log prints no MFU")
+        if series is not self.run.get("mfu"):
+            return Unknown("the only printed MFU is that of the step with the compilation")
+        return Unknown("every printed MFU is the sentinel −100 %")
+
+    @property
+    def _mfu_after_compilation(self) -> Series | None:
+        """The printed MFUs without the first, whose step holds the compilation; nanoGPT prints a sentinel for those steps."""
+        series = self.run.get("mfu")
+        if series is None or self._prints_share_of_process or not len(series):
+            return series
+        return series.take(range(1, len(series))) if len(series) > 1 or series.steps[0] <= 1 else series
 
     @cached_property
     def mfu_logged_printed(self) -> Quantity[float]:

@@ -12,7 +12,7 @@ from ..facts.accumulation import TOLERANCE, accumulation_factor
 from ..facts.claims import Claim, find_claims
 from ..facts.parameters import ParameterCount, count_gpt2, count_parameters, infer_vocab_and_bias
 from ..run import Known, Quantity, Run, Unknown, derive, known, value_of
-from .blueprint import counting_formula, drawn, of_gpt2, unlike_printed
+from .blueprint import counting_formula, drawn, of_gpt2, trains_a_part, unlike_printed
 
 __all__ = ["ModelFacts", "Shape"]
 
@@ -174,7 +174,7 @@ class ModelFacts:
         if isinstance(a.family, Unknown):
             return a.family
         if a.family.value not in COUNTED_FAMILIES:
-            return Unknown(f"the parameters of {a.family.value} models are not counted by auscult yet")
+            return Unknown(f"its edits and memory are worked out for GPT-2 models only, and this is a {a.family.value}")
         if isinstance(a.d_ff, Known) and isinstance(a.d_model, Known) and a.d_ff.value != 4 * a.d_model.value:
             return Unknown("the MLP is not four times as wide as the model: not the GPT-2 that is counted")
         if isinstance(a.tied, Known) and not a.tied.value:
@@ -240,6 +240,10 @@ class ModelFacts:
             return known((low + high) // 2, "the printed count, to its rounding", self.run.logged.parameters)
         if isinstance(count, Known) and count.value.inactive_experts:
             return Unknown("the laws were fitted to dense models: a mixture of experts has no single N")
+        if isinstance(count, Known) and (frozen := trains_a_part(self.run, count.value)) is not None:
+            return Unknown(frozen)
+        if isinstance(self.model, Known) and not all(one.causal for one, _layers in self.model.value.attentions):
+            return Unknown("the laws were fitted to causal models: a masked one predicts few of the tokens it reads")
         return derive("all but the position table", lambda count: count.without_position, count=count)
 
     @cached_property

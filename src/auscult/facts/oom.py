@@ -26,7 +26,7 @@ PAGE, XLA_BLOCK = 16 * 2**10, 256
 """MPS rounds up to a page; XLA's BFC allocator to 256 bytes."""
 ACTIVATIONS_UNCERTAIN = 0.15
 """Down and up, as in :mod:`auscult.facts.memory.peak`."""
-SLACK_FRACTION, LEAST_SLACK_BYTES = 0.03, 64 * 2**20
+SLACK_FRACTION, LEAST_SLACK_BYTES = 0.01, 64 * 2**20
 """What a prediction of allocated memory may be off besides: workspaces (cuBLAS alone takes 8 to 32 MiB), the batch, rounding
 of small tensors. Chosen, not measured."""
 CLEARLY = 3.0
@@ -137,11 +137,11 @@ def tensor_bytes(requested: Span, allocator: str = "cuda") -> Span:
         return max(1, low - PAGE + 1), high
     if allocator == "xla":
         return max(1, low - XLA_BLOCK + 1), high
-    if high <= ROUND_LARGE:
-        return 1, SMALL
     first, last = -(-low // ROUND_LARGE) * ROUND_LARGE, high // ROUND_LARGE * ROUND_LARGE
     if last < first:
         return low, high  # no multiple prints like this: another allocator's message
+    if last == ROUND_LARGE:
+        return 1, SMALL
     if first <= LARGE_BUFFER <= last:
         return SMALL + 1, last
     return max(LEAST_LARGE, first - ROUND_LARGE + 1), last
@@ -180,7 +180,8 @@ def decode_request(
     -----
     Each tensor is asked for at moments at which a known set of others is there: weights and, after the first step, optimiser
     states; in a forward pass the activations saved so far; at the loss the logits and the copies made before. A moment's
-    likelihood is that of a uniform density over the predicted interval with an exponential tail outside; without
+    likelihood is that of a uniform density over the predicted interval with the tails of a Cauchy density outside, for the
+    prediction may be of another trainer's code; without
     ``allocated`` all are alike, and the order is that of the step.
 
     References
@@ -244,7 +245,7 @@ class _Moment:
         if allocated is None:
             return 1.0
         outside = max(self.low - allocated, allocated - self.high, 0.0)
-        return math.exp(-outside / self.slack) / (self.high - self.low + 2 * self.slack)
+        return 1 / (1 + (outside / self.slack) ** 2) / (self.high - self.low + 2 * self.slack)
 
 
 def _likeliest(moments: Sequence[_Moment], allocated: float | None) -> _Moment:
@@ -275,6 +276,7 @@ class _Present:
     held: float
     logits: float
     value: int
+    compiled: bool
     accumulates: bool
 
     @property
@@ -304,6 +306,7 @@ def _present(model: Model, setup: Setup) -> _Present:
         held=share * logit_slopes(model, setup, tokens=tokens).kept,
         logits=share * model.head.d_out,
         value=4 if setup.precision == "fp32" else 2,
+        compiled=setup.loss_path == "compiled",
         accumulates=setup.gradient_accumulation_steps > 1,
     )
 
@@ -321,9 +324,9 @@ def _moments(tensor: StepTensor, present: _Present) -> Iterator[_Moment]:
             states = 0 if first_step else present.optimizer
             # Earlier passes of an accumulated step leave their gradients.
             for gradients in (0, present.gradients) if present.accumulates and phase != "evaluation" else (0,):
-                low, high = _in_pass(tensor, phase, present)
                 base = present.weights + states + gradients
-                yield _Moment(phase, first_step, base + low, base + present.copies + high)
+                for low, high in _in_pass(tensor, phase, present):
+                    yield _Moment(phase, first_step, base + low, base + present.copies + high)
 
 
 def _stepping(tensor: StepTensor, present: _Present) -> Iterator[_Moment]:
@@ -335,41 +338,53 @@ def _stepping(tensor: StepTensor, present: _Present) -> Iterator[_Moment]:
     yield _Moment("optimizer", False, base + present.optimizer, base + present.optimizer + present.step)
 
 
-def _in_pass(tensor: StepTensor, phase: StepPhase, present: _Present) -> tuple[float, float]:
-    """Return what a pass holds beyond weights, states and earlier gradients when it asks for a tensor."""
+def _in_pass(tensor: StepTensor, phase: StepPhase, present: _Present) -> Iterator[tuple[float, float]]:
+    """Yield what a pass may hold beyond weights, states and earlier gradients when it asks for a tensor."""
     at_loss = _at_loss(tensor, phase, present)
-    if at_loss is not None:
+    if at_loss:
         low, high = present.saved_span if phase != "evaluation" else (0.0, present.flow)
-        return low + at_loss[0], high + at_loss[1]
+        for copies in at_loss:
+            yield low + copies * present.logits, high + copies * present.logits
+        return
     high = present.saved_span[1]
     match phase:
         case "evaluation":
-            return 0.0, 2 * present.flow
+            yield 0.0, 2 * present.flow
         case "forward":
-            return 0.0, high
+            yield 0.0, high
         case _:
             own = 0 if present.accumulates else present.gradients
-            return 0.0, high + present.live + 2 * present.flow + present.held + own
+            yield 0.0, high + present.live + 2 * present.flow + present.held + own
 
 
-def _at_loss(tensor: StepTensor, phase: StepPhase, present: _Present) -> tuple[float, float] | None:
-    """Return what of the logits and their copies is there when one of them is asked for; None for other tensors.
+def _at_loss(tensor: StepTensor, phase: StepPhase, present: _Present) -> tuple[int, ...]:
+    """Return how many bytes of each logit, copies included, may be there when one of them is asked for; () for other tensors.
 
     Eager cross-entropy makes, in order: logits, fp32 copy, log-softmax; backwards the gradients of log-softmax and of the
-    logits. Between them a loss may shift the logits, which makes one copy more. A caller may or may not hold the logits.
+    logits. A caller may hold the logits, and a loss that shifts them makes a copy of them more, before or after the fp32 one.
     """
     value = present.value
     copy = 4 if value != 4 else 0
-    found = {
-        ("logits", False): (0, 0),
-        ("logits_copy", False): (value, value),
-        ("logits_shifted", False): (value, value + copy),
-        ("log_softmax", False): (value + copy, value + copy + 4),
-        ("log_softmax_gradient", True): (4, value + 8),
-        ("logits_gradient", True): (8, value + 12) if tensor.item_bytes == 4 else (value, value + 4),
-        ("logits_gradient_half", True): (4, value + 12),
-    }.get((tensor.kind, phase == "backward"))
-    return None if found is None else (found[0] * present.logits, found[1] * present.logits)
+    backward = phase == "backward"
+    match tensor.kind:
+        case "logits" if not backward:
+            return (0,)
+        case "logits_copy" if not backward:
+            return value, 2 * value
+        case "logits_shifted" if not backward:
+            return value, value + copy
+        case "log_softmax" if not backward:
+            return value + copy, value + copy + 4
+        case "log_softmax_gradient":
+            return 4, value + 4, value + 8
+        case "logits_gradient" if tensor.item_bytes == 4 and not present.compiled:
+            return 8, value + 8, value + 12
+        case "logits_gradient":
+            return value, value + 4
+        case "logits_gradient_half":
+            return 4, 8, value + 8, value + 12
+        case _:
+            return ()
 
 
 def factor_request(

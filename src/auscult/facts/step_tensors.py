@@ -21,7 +21,7 @@ FP32 = 4
 CHUNK_COUNTS = (4, 8, 16)
 """Chunks of a loss that is cut into so many, as torchtitan's (8 by default); litgpt's have 128 tokens."""
 EVERY_PASS: tuple[StepPhase, ...] = ("evaluation", "forward", "backward")
-IN_LOSS: tuple[StepPhase, ...] = ("evaluation", "forward")
+NO_BACKWARD: tuple[StepPhase, ...] = ("evaluation", "forward")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def step_tensors(model: Model, setup: Setup) -> tuple[StepTensor, ...]:
     -----
     Eager PyTorch allocates each result of an operation; a compiled model only those that leave a fused kernel. Gradients of
     activations have the size of what they are gradients of. Shards of FSDP are of dimension 0, rounded up; what it gathers is
-    one buffer a layer. Not listed: DDP's buckets (several parameters up to 25 MiB), workspaces of kernels, temporary tensors
+    one buffer a layer. Not listed: parts of heads that are rotated only partly, DDP's buckets (several parameters up to 25 MiB), workspaces of kernels, temporary tensors
     of code outside the model, samplers and data loading.
 
     References
@@ -187,26 +187,26 @@ def _loss(model: Model, setup: Setup, sizes: _Sizes) -> Iterator[StepTensor]:
             sizes_of_chunks |= {-(-tokens // count): None for count in CHUNK_COUNTS}
         for chunk_tokens in sizes_of_chunks:
             chunk = ((chunk_tokens, "tokens of a chunk"), vocabulary)
-            yield StepTensor("logits_chunk", "", chunk, value, IN_LOSS)
+            yield StepTensor("logits_chunk", "", chunk, value, NO_BACKWARD)
             yield StepTensor("logits_chunk", "", chunk, FP32, EVERY_PASS)
         if path == "chunked":
-            yield StepTensor("logits", "", whole, value, IN_LOSS)
+            yield StepTensor("logits", "", whole, value, NO_BACKWARD)
         else:
             head = (vocabulary, (model.head.d_in, "width"))
             yield StepTensor("weight_gradient_half", "output head", head, value, ("forward",))
         return
-    yield StepTensor("logits", "", whole, value, IN_LOSS)
+    yield StepTensor("logits", "", whole, value, NO_BACKWARD)
     if path == "compiled":
         yield StepTensor("logits_gradient", "", whole, value, ("backward",))
         return
     shifted = (batch, (length[0] - 1, "context less 1"), vocabulary)
     if value != FP32:
-        yield StepTensor("logits_copy", "", whole, FP32, IN_LOSS)
-    yield StepTensor("logits_shifted", "", shifted, value, IN_LOSS)
+        yield StepTensor("logits_copy", "", whole, FP32, NO_BACKWARD)
+    yield StepTensor("logits_shifted", "", shifted, value, NO_BACKWARD)
     if value != FP32:
-        yield StepTensor("logits_shifted", "", shifted, FP32, IN_LOSS)
+        yield StepTensor("logits_shifted", "", shifted, FP32, NO_BACKWARD)
     of = "fp32 copy of the logits" if value != FP32 else "logits"
-    yield StepTensor("log_softmax", of, whole, FP32, IN_LOSS)
+    yield StepTensor("log_softmax", of, whole, FP32, NO_BACKWARD)
     yield StepTensor("log_softmax_gradient", "", whole, FP32, ("backward",))
     yield StepTensor("logits_gradient", "", whole, FP32, ("backward",))
     if value != FP32:
@@ -219,6 +219,7 @@ def _block(block: Block, setup: Setup, sizes: _Sizes) -> Iterator[StepTensor]:
             for linear in attention.linears:
                 yield from _matrix(linear, setup, sizes)
                 yield from _result(linear, sizes)
+            yield from _heads(attention, sizes)
             if not setup.flash:
                 yield from _scores(attention, sizes)
         case Ssm() as ssm:
@@ -240,10 +241,33 @@ def _block(block: Block, setup: Setup, sizes: _Sizes) -> Iterator[StepTensor]:
             pass
 
 
+def _heads(attention: Attention, sizes: _Sizes) -> Iterator[StepTensor]:
+    """Yield queries, keys and values: rotated by halves where positions are rotary, in fp32 inside a norm of each head."""
+    parts = (
+        ("queries", attention.n_head, attention.qk_dim),
+        ("keys", attention.n_kv_head, attention.qk_dim),
+        ("values", attention.n_kv_head, attention.v_dim),
+    )
+    rotary = sizes.model.learned_positions is None
+    for name, heads, width in parts:
+        rows = (*sizes.pass_, (sizes.split(heads), "heads"))
+        yield StepTensor("heads", name, (*rows, (width, "head width")), sizes.compute, EVERY_PASS)
+        if name == "values":
+            continue
+        if rotary:
+            yield StepTensor("rotated_half", name, (*rows, (width // 2, "half of a head")), sizes.compute, EVERY_PASS)
+        if (attention.norms or rotary) and sizes.compute != FP32:
+            yield StepTensor("heads_fp32", name, (*rows, (width, "head width")), FP32, EVERY_PASS)
+            yield StepTensor("rotated_half", name, (*rows, (width // 2, "half of a head")), FP32, EVERY_PASS)
+
+
 def _scores(attention: Attention, sizes: _Sizes) -> Iterator[StepTensor]:
     batch, length = sizes.pass_
     heads = (sizes.split(attention.n_head), "heads")
     square = (batch, heads, (length[0], "queries"), (sizes.setup.context, "keys"))
+    # Masks of unfused attention are one for all heads; in transformers they are added to the scores, in their dtype.
+    mask = (batch, (length[0], "queries"), (sizes.setup.context, "keys"))
+    yield StepTensor("attention_mask", "", mask, sizes.stream, NO_BACKWARD)
     yield StepTensor("attention_scores", "", square, sizes.compute, EVERY_PASS)
     if sizes.compute != FP32:
         yield StepTensor("attention_softmax", "", square, FP32, EVERY_PASS)

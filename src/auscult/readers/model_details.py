@@ -40,11 +40,15 @@ MODEL_KEYS = frozenset(
         *("use_parallel_residual", "use_qk_norm", "use_qkv_bias", "use_sliding_window", "v_head_dim", "vocab_size"),
         *("window_size", "word_embed_proj_dim"),
         *("kv_n_heads", "moe_num_experts", "moe_top_k", "ffn_act_fn", "name"),
+        *("activation", "activation_function", "afn", "alibi", "attn_type", "embedding_size", "ffn_type", "fused_qkv"),
+        *("hidden_activation", "layers_block_type", "learned_pos_emb", "no_bias", "norm_type", "pad_token_id"),
+        *("qk_gn", "qk_ln", "rope", "sliding_window_size"),
     }
 )
-"""Every key that the builders in ``architectures/families`` look up (a test compares them), nested ones of dbrx among them."""
+"""Every key that the builders in ``architectures/families`` look up (a test compares them), nested ones of dbrx and MPT among them."""
 _NESTED = frozenset({"attn_config", "ffn_config", "ffn_act_fn"})
-_INSIDE = frozenset({"kv_n_heads", "moe_num_experts", "moe_top_k", "ffn_act_fn", "ffn_hidden_size", "name"})
+_OF_MPT = frozenset({"alibi", "attn_type", "ffn_type", "fused_qkv", "qk_gn", "qk_ln", "rope", "sliding_window_size"})
+_INSIDE = _OF_MPT | {"kv_n_heads", "moe_num_experts", "moe_top_k", "ffn_act_fn", "ffn_hidden_size", "name"}
 _ONLY_INSIDE = _INSIDE - {"ffn_hidden_size"}
 OWN_KEYS = frozenset(
     {

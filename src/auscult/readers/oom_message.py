@@ -55,14 +55,14 @@ _REQUESTED = re.compile(
     + _size("n"),
     re.IGNORECASE,
 )
-_TRACE: tuple[tuple[TracedPhase, re.Pattern[str]], ...] = (
-    # The frames of a traceback, innermost phase first: a recomputed forward pass stands under the backward pass.
-    ("optimizer", re.compile(r"\boptimi[sz]ers?\.step\(|[/\\]torch[/\\]optim[/\\]")),
-    ("backward", re.compile(r"_run_backward|\bautograd\.backward|\.backward\(")),
-    ("evaluation", re.compile(r"\bin (?:estimate_loss|evaluat\w*|validat\w*|eval_\w+)\b")),
-    ("loading", re.compile(r"\bin (?:from_pretrained|load_state_dict|load_checkpoint|_apply)\b")),
-    ("forward", re.compile(r"\bin (?:forward|_call_impl|cross_entropy)\b")),
-)
+_FRAMES: dict[TracedPhase, re.Pattern[str]] = {
+    "optimizer": re.compile(r"\boptimi[sz]ers?\.step\(|[/\\\"]torch[/\\]optim[/\\]"),
+    "backward": re.compile(r"_run_backward|\bautograd\.backward|\.backward\("),
+    "evaluation": re.compile(r"\bin (?:estimate_loss|evaluat\w*|validat\w*|eval_\w+)\b"),
+    "loading": re.compile(r"\bin (?:from_pretrained|load_state_dict|load_checkpoint|_apply)\b"),
+    "forward": re.compile(r"\bin (?:forward|_call_impl|cross_entropy)\b"),
+}
+"""What the frames of a traceback hold in each phase: of PyTorch's own files, and of functions as trainers name them."""
 _TRACE_START = "Traceback (most recent call last)"
 _GPU = re.compile(r"\bGPU (\d+)\b")
 _FIELDS = {
@@ -128,6 +128,18 @@ class OomMessage:
             return None
         own = _middle(self.allocated) + (_middle(self.unallocated) if self.unallocated else 0)
         return max(0, _middle(self.capacity) - _middle(self.free) - own)
+
+    @property
+    def beside_bytes(self) -> int | None:
+        """What of the card is held by others than this process, as far as the message tells them apart.
+
+        Where it does not say what the process holds in all, context and libraries of this process are in it.
+        """
+        if self.allocator == "mps":
+            return None  # its capacity is a limit that the allocator sets itself
+        if self.in_use is None or self.capacity is None or self.free is None:
+            return self.outside_bytes
+        return max(0, _middle(self.capacity) - _middle(self.free) - _middle(self.in_use))
 
 
 def parse_oom_messages(text: str) -> tuple[OomMessage, ...]:
@@ -242,7 +254,16 @@ def _traced(before: str) -> TracedPhase | None:
     at = before.rfind(_TRACE_START)
     if at < 0:
         return None
-    return next((phase for phase, pattern in _TRACE if pattern.search(before, at)), None)
+    last = {
+        phase: max((found.start() for found in pattern.finditer(before, at)), default=-1)
+        for phase, pattern in _FRAMES.items()
+    }
+    # Outer frames stand first. Lightning runs a whole pass as a closure of the optimiser's step; and checkpointing runs the
+    # forward pass again under the backward pass.
+    if last["optimizer"] > max(last["backward"], last["forward"]):
+        return "optimizer"
+    order: tuple[TracedPhase, ...] = ("backward", "evaluation", "loading", "forward")
+    return next((phase for phase in order if last[phase] >= 0), None)
 
 
 def _first(patterns: list[re.Pattern[str]], body: str) -> Span | None:

@@ -336,8 +336,10 @@ def _numbers(d: Diagnosis) -> Section:
 
     count = value_of(e.parameter_count)
     add("parameters, total", e.parameter_count, f"{count.total:,}" if count else None)
-    add("  as nanoGPT counts them", e.parameter_count, f"{count.without_position:,}" if count else None)
-    add("  token embedding, tied to the head", e.parameter_count, f"{count.embedding:,}" if count else None)
+    if count is None or count.position:
+        add("  as nanoGPT counts them", e.parameter_count, f"{count.without_position:,}" if count else None)
+    tied = ", tied to the head" if count is None or count.tied_head else ""
+    add(f"  token embedding{tied}", e.parameter_count, f"{count.embedding:,}" if count else None)
     add("  without embeddings", e.parameter_count, f"{count.non_embedding:,}" if count else None)
     vocab, bias, _proved = e.vocab_and_bias
     add("vocabulary", vocab, f"{value_of(vocab):,}" if isinstance(vocab, Known) else None)

@@ -40,7 +40,7 @@ def tokens_beyond_compute_optimal(
     arXiv:2305.16264; over-training: Gadre et al. 2024, arXiv:2403.08540 (32×), Sardana et al. 2024, arXiv:2401.00448.
     """
     init = value_of(exam.run.recipe.init_from)
-    if init is not None and init.startswith("gpt2"):
+    if init is not None and init not in ("scratch", "resume"):
         return NotApplicable(say("the model starts from {init!r}: its tokens are not all in this run", init=init))
     n, tokens, ratio = parameters_for_laws.value, tokens_for_budget.value, chinchilla_ratio.value
     low, high = optimal_tokens_range(n)

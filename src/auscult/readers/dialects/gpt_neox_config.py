@@ -204,7 +204,8 @@ def _details(sheet: Sheet, *, llama: bool) -> Quantity[Any]:
     if positions is None or positions.value != "rotary":
         return Unknown("positions are not rotary: the position table of such a GPT-NeoX is not counted")
     for name in ("gpt_j_tied", "use_qk_layernorm", "moe_num_experts"):
-        if (one := sheet.get(name)) is not None and one.value not in (False, 0, 1):
+        one = sheet.get(name)
+        if one is not None and (one.value is True or str(one.value) not in ("False", "0", "1")):  # one expert is none
             return Unknown(f"{one.source.place}: {name} makes another model than transformers' GPT-NeoX")
     bias = sheet.known("architecture.bias")
     if bias is None:

@@ -19,6 +19,7 @@ from ...run import Known, Quantity, Unknown, known
 from ..config_sheet import Sheet, default, resolved, top_level_keys
 from ..files import InputFile
 from ..hf_keys import public_name
+from ..model_details import own_details
 from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..yaml_text import read_yaml
@@ -64,6 +65,23 @@ _MPT_DEFAULTS: tuple[tuple[str, str, Any], ...] = (
     ("architecture.tied", "tie_word_embeddings", True),
     ("recipe.dropout", "resid_pdrop", 0.0),
 )
+_FOUNDRY_DEFAULTS: Mapping[str, Any] = {
+    "d_model": 2048,
+    "expansion_ratio": 4,
+    "learned_pos_emb": True,
+    "max_seq_len": 2048,
+    "n_heads": 16,
+    "n_layers": 24,
+    "no_bias": False,
+    "norm_type": "low_precision_layernorm",
+    "tie_word_embeddings": True,
+    "vocab_size": 50368,
+}
+_FOUNDRY_NESTED: Mapping[str, Mapping[str, Any]] = {
+    "attn_config": {"attn_type": "multihead_attention", "alibi": False, "rope": False, "qk_ln": False, "qk_gn": False},
+    "ffn_config": {"ffn_type": "mptmlp"},
+}
+"""llm-foundry's own defaults (``MPTConfig``, ``attn_config_defaults``, ``ffn_config_defaults`` at 0085285)."""
 # layers, heads, width of the models that transformers builds by name
 _GPT2 = {
     "gpt2": (12, 12, 768),
@@ -159,6 +177,7 @@ def _put_model(sheet: Sheet) -> None:
         if name is not None:
             sheet.put("architecture.family", known("mpt", "the model's name", name))
         _put_mpt(sheet)
+        sheet.put("architecture.details", _details(sheet))
         return
     base = sheet.text("model.pretrained_model_name_or_path", "model.config_overrides.model_type")
     plain = public_name(base.value) if base is not None else None
@@ -208,6 +227,31 @@ def _put_mpt(sheet: Sheet) -> None:
         sheet.put("architecture.bias", Known(not none.value, none.source))
     else:
         sheet.put("architecture.bias", Known(True, default(_TRAINER, "no_bias", False).source))
+
+
+def _details(sheet: Sheet) -> Quantity[Any]:
+    """Return the whole config of the MPT, with llm-foundry's defaults where transformers has others."""
+    if (one := sheet.said("model.block_overrides")) is not None or sheet.below("model.block_overrides"):
+        place = one.source.place if isinstance(one, Known) else "the config"
+        return Unknown(f"{place}: block_overrides make layers that differ")
+    said: dict[str, Quantity[Any]] = {}
+    nested: dict[str, dict[str, Any]] = {part: dict(values) for part, values in _FOUNDRY_NESTED.items()}
+    for name, quantity in sheet.below("model").items():
+        part, dot, key = name.partition(".")
+        if dot and part in nested:
+            if isinstance(quantity, Unknown):
+                return quantity
+            if quantity.value is not None:
+                nested[part][key] = quantity.value
+        elif not dot and part not in nested:
+            said[name] = quantity
+    for name, value in _FOUNDRY_DEFAULTS.items():
+        said.setdefault(name, default(_TRAINER, name, value))
+    width = sheet.known("architecture.d_model")
+    shape = width if width is not None else default(_TRAINER, "d_model", 2048)
+    said |= {part: Known(values, shape.source) for part, values in nested.items()}
+    said.pop("name", None)
+    return own_details(said, known("mpt", "llm-foundry's MPT", shape), "llm-foundry's MPT")
 
 
 def _put_context(sheet: Sheet) -> None:

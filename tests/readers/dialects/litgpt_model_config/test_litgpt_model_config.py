@@ -33,7 +33,12 @@ vocab_size: 32000
 def test_shape(tmp_path: Path) -> None:
     """The shape is read with its lines; the vocabulary is the padded one, which the embedding has."""
     reading = one(DIALECT, at(tmp_path, "final/model_config.yaml", TEXT))
-    assert said(reading) == {
+    known = said(reading)
+    details = known.pop("architecture.details")
+    assert details["model_type"] == "litgpt"
+    assert {"n_embd", "mlp_class_name", "padded_vocab_size"} <= details.keys()
+    assert "hf_config" not in details
+    assert known == {
         "architecture.n_layer": 12,
         "architecture.n_head": 8,
         "architecture.n_kv_head": 2,
