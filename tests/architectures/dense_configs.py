@@ -253,7 +253,11 @@ PUBLISHED: dict[str, tuple[dict[str, Any], int | None]] = {
         2_405_327_360,
     ),
     "LGAI-EXAONE/EXAONE-4.0-1.2B": (
-        _like_llama("exaone4", 30, 32, 8, 2048, 4096, 102400, tie_word_embeddings=True, sliding_window=None),
+        {
+            **_like_llama("exaone4", 30, 32, 8, 2048, 4096, 102400, tie_word_embeddings=True),
+            "sliding_window": None,
+            "layer_types": ["full_attention"] * 30,
+        },
         1_279_391_488,
     ),
     "mistralai/Ministral-8B-Instruct-2410": (

@@ -80,6 +80,17 @@ def test_a_table_of_positions_may_serve_fewer_tokens_than_it_has_rows(
     assert model.learned_positions == longest
 
 
+@pytest.mark.parametrize("inner", [{"model_type": "gemma3_text"}, {}], ids=["named", "nameless"])
+def test_the_language_model_inside_another_is_taken(inner: dict[str, Any]) -> None:
+    """Of Gemma 3 4B, which sees, the text part is drawn from ``text_config``, also where that leaves its own name out."""
+    shape = {"hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34, "sliding_window": 1024}
+    model = build({"model_type": "gemma3", "text_config": {**inner, **shape}})
+    assert model.family == "gemma3_text"
+    assert count_parameters(model).total == 3_880_263_168
+    untied = build({"model_type": "gemma3", "text_config": {**inner, **shape}, "tie_word_embeddings": False})
+    assert count_parameters(untied).total == 3_880_263_168 + 262_208 * 2560
+
+
 def test_old_configs_of_gemma_mean_the_tanh_by_gelu() -> None:
     """The first Gemma's ``gelu`` is the approximation with tanh, as transformers reads it; Gemma 2 says what it means."""
     for family, expected in (("gemma", "gelu_tanh"), ("gemma2", "gelu")):

@@ -118,6 +118,9 @@ def wrong() -> Iterator[tuple[dict[str, Any], str]]:
     yield {"model_type": "mpt", "attn_config": {"attn_type": "grouped_query_attention"}}, "kv_n_heads"
     yield {"model_type": "perceiver"}, "perceiver"
     yield {"hidden_size": 64}, "model_type"
+    yield {"model_type": HUGE, "text_config": {}}, "model_type"
+    yield {"model_type": "gemma3", "text_config": {"model_type": [1]}}, "model_type"
+    yield {"model_type": "gemma3", "text_config": {"hidden_size": "wide"}}, "hidden_size"
 
 
 @pytest.mark.parametrize(("config", "named"), list(wrong()))

@@ -155,10 +155,10 @@ def test_nothing_to_aim_at() -> None:
 
 
 def test_a_context_beyond_the_table_is_refused() -> None:
-    """A model with learned positions takes no longer sequences than its table has rows; the number is named."""
+    """A model with learned positions takes no longer sequences than its table serves (two fewer than OPT's rows); it is named."""
     model = build({"model_type": "opt", "max_position_embeddings": 2048})
     target = Target({"model_type": "opt"}, model, say("an OPT"))
-    with pytest.raises(UsageError, match="2,050 positions"):
+    with pytest.raises(UsageError, match="2,048 positions"):
         plan(Request(RTX_4070, context=4096), target)
 
 

@@ -72,10 +72,12 @@ def build(config: Mapping[str, Any]) -> Model:
     Linear(name='lm_head', d_in=768, d_out=50257, bias=False)
     """
     for part in _PARTS:
-        inner = config.get(part)
-        if isinstance(inner, Mapping) and isinstance(inner.get("model_type"), str):
+        inner, outer = config.get(part), config.get("model_type")
+        nameless = isinstance(outer, str) and f"{outer}_text" in _load()
+        if isinstance(inner, Mapping) and (isinstance(inner.get("model_type"), str) or nameless):
             tied = config.get("tie_word_embeddings")
-            config = {"tie_word_embeddings": tied, **inner} if tied is not None else inner
+            named = {"model_type": f"{outer}_text"} if nameless else {}
+            config = {**named, **({} if tied is None else {"tie_word_embeddings": tied}), **inner}
             break
     name = config.get("model_type")
     if not isinstance(name, str):

@@ -210,8 +210,13 @@ class ModelFacts:
         a, s = self.run.recipe.architecture, shape.value
         if isinstance(a.n_kv_head, Known) and a.n_kv_head.value != s.n_head:
             return Unknown("keys and values have heads of their own number: not the GPT-2 that is counted")
+        numbers = {item.name: getattr(s, item.name) for item in fields(Shape)}
+        if s.d_model % s.n_head:
+            numbers["n_head"] = (
+                1  # no count depends on the heads; that they do not divide the width is a finding of its own
+            )
         try:
-            model = of_gpt2(**{item.name: getattr(s, item.name) for item in fields(Shape)})
+            model = of_gpt2(**numbers)
         except BadConfig as error:
             return Unknown(error.what)
         return known(model, "GPT-2 of this shape", shape)

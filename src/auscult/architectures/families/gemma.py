@@ -39,7 +39,7 @@ def gemma(config: Settings) -> Model:
             if config.family == "gemma2"
             else config.whole("sliding_window_pattern", "_sliding_window_pattern", default=6)
         )
-        windowed = windowed_layers(config, n_layer, lambda index: (index + 1) % pattern != 0) if window else 0
+        windowed = windowed_layers(config, n_layer, window, lambda index: (index + 1) % pattern != 0)
 
     def block(sliding: bool) -> Block:
         mixer = attention(heads, linears, head_norms, window if sliding else None)

@@ -254,8 +254,8 @@ def falcon(config: Settings) -> Model:
     act = activation_of(config, "activation", default="gelu")
     mlp = plain_mlp(d, d_ff, act, ("dense_h_to_4h", "dense_4h_to_h"), bias=bias)
     parallel = config.flag("parallel_attn", default=True)
-    norms = config.whole("num_ln_in_parallel_attn", default=2 if new else 1) if parallel or new else 2
-    norms = 2 if not parallel or norms == 2 else 1
+    together = config.whole("num_ln_in_parallel_attn", default=2 if new else 1)
+    norms = 2 if not parallel or together == 2 else 1
     n_layer = config.whole("num_hidden_layers", "n_layer", default=32)
     layers = stacks(n_layer, 0, lambda _s: Block(mixer, mlp, (norm,) * norms))
     vocab = config.whole("vocab_size", default=65024)
@@ -368,7 +368,7 @@ def cohere(config: Settings) -> Model:
     if second:
         window = optional(config, "sliding_window", 4096)
         pattern = config.whole("sliding_window_pattern", "_sliding_window_pattern", default=4)
-        windowed = windowed_layers(config, n_layer, lambda index: (index + 1) % pattern != 0) if window else 0
+        windowed = windowed_layers(config, n_layer, window, lambda index: (index + 1) % pattern != 0)
     layers = stacks(
         n_layer,
         windowed,

@@ -136,14 +136,14 @@ def _llama_windows(config: Settings, n_layer: int) -> tuple[int | None, int]:
             raise BadConfig(
                 "no_rope_layers is not as long as there are layers", expected=str(n_layer), found=str(len(rotary))
             )
-        return window, windowed_layers(config, n_layer, lambda index: not rotary[index]) if window else 0
+        return window, windowed_layers(config, n_layer, window, lambda index: not rotary[index])
     window = optional(config, "sliding_window", _WINDOWS[config.family]) if config.family in _WINDOWS else None
-    if window is None:
-        return None, 0
-    if config.family in ("mistral", "ministral3"):
-        return window, n_layer
+    if config.family not in ("ministral", "cwm"):
+        return window, n_layer if window else 0
     whole_every = 4 if config.family == "cwm" else None  # of four of CWM's layers the first sees everything
-    return window, windowed_layers(config, n_layer, lambda index: whole_every is None or index % whole_every != 0)
+    return window, windowed_layers(
+        config, n_layer, window, lambda index: whole_every is None or index % whole_every != 0
+    )
 
 
 @family("qwen2")
@@ -195,7 +195,7 @@ def _qwen(config: Settings, s: _Shape, default: _Defaults, block: Callable[[int 
     wanted = config.family != "hunyuan_v1_dense" and config.flag("use_sliding_window", default=False)
     window = optional(config, "sliding_window", 4096) if wanted else None
     first = config.whole("max_window_layers", default=28, least=0)
-    windowed = windowed_layers(config, s.n_layer, lambda index: index >= first) if window else 0
+    windowed = windowed_layers(config, s.n_layer, window, lambda index: index >= first)
     layers = stacks(s.n_layer, windowed, lambda sliding: block(window if sliding else None))
     return decoder(config, d_model=s.d, vocab_size=s.vocab, layers=layers, final=(norm,), tied=default.tied)
 
@@ -260,7 +260,7 @@ def olmo2(config: Settings) -> Model:
     window, windowed = None, 0
     if config.family == "olmo3":
         window = optional(config, "sliding_window", 4096)
-        windowed = windowed_layers(config, s.n_layer, lambda index: (index + 1) % 4 != 0) if window else 0
+        windowed = windowed_layers(config, s.n_layer, window, lambda index: (index + 1) % 4 != 0)
     layers = stacks(
         s.n_layer,
         windowed,
@@ -283,7 +283,7 @@ def exaone4(config: Settings) -> Model:
     norm, of_head = Norm(s.d, "rms", fused=False), Norm(heads.width, "rms", fused=False)
     linears = projections(s.d, heads)
     window = optional(config, "sliding_window", 4096)
-    windowed = 0 if window is None else windowed_layers(config, s.n_layer, _exaone_pattern(config))
+    windowed = windowed_layers(config, s.n_layer, window, _exaone_pattern(config))
     layers = stacks(
         s.n_layer,
         windowed,

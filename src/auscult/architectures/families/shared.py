@@ -96,8 +96,10 @@ def plain_mlp(d_model: int, d_ff: int, activation: str, names: tuple[str, str], 
     return Mlp(d_ff, False, (Linear(up, d_model, d_ff, bias), Linear(down, d_ff, d_model, bias)), activation)
 
 
-def windowed_layers(config: Settings, n_layer: int, default: Callable[[int], bool]) -> int:
+def windowed_layers(config: Settings, n_layer: int, window: int | None, default: Callable[[int], bool]) -> int:
     """Return how many layers see only a window: those that ``layer_types`` calls sliding, else those of the family's pattern.
+
+    None does without a window, whatever a list says.
 
     Raises
     ------
@@ -105,6 +107,8 @@ def windowed_layers(config: Settings, n_layer: int, default: Callable[[int], boo
         When ``layer_types`` is no list, not as long as there are layers, or names another kind, as transformers refuses it.
     """
     kinds = layer_names(config, "layer_types", n_layer, ("full_attention", "sliding_attention"))
+    if window is None:
+        return 0
     if kinds is not None:
         return kinds.count("sliding_attention")
     return sum(default(index) for index in range(n_layer))
