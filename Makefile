@@ -2,16 +2,19 @@
 # make test   sets up the development environment and runs lint, types and tests
 # make corpus reads every real run of ../shared/corpus (or $AUSCULT_CORPUS) and compares it with its known facts
 # make accuracy compares our estimates, and other estimators', with public measurements: docs/accuracy.md
+# make bench-trainer  measures our trainer and its peers on this machine and writes docs/performance.md; the machine should be quiet
+# make gpu-truth      measures what needs a GPU, in one call of at most 9.5 minutes (PYTHON: one whose torch has CUDA)
 # make fuzz   fuzzes every reader for FUZZ_SECONDS each (make fuzz DIALECT=nanogpt: one of them)
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PEERS  ?= .venv-peers
+BENCH  ?= .venv-bench
 
 FUZZ_SECONDS ?= 600
 DIALECT ?=
 
-.PHONY: demo test check lint types unit corpus accuracy fuzz bench docs lock clean
+.PHONY: demo test check lint types unit corpus accuracy fuzz bench bench-trainer gpu-truth docs lock clean
 
 demo: $(VENV)/.core
 	@$(BIN)/auscult diagnose examples/fineweb-40m --fail-on never
@@ -50,6 +53,19 @@ fuzz: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@for script in benchmarks/*.py; do $(BIN)/python $$script; done
 
+bench-trainer: $(BENCH)/.ready
+	$(BENCH)/bin/python -m benchmarks.trainer
+	PYTHONPATH=src $(BENCH)/bin/python -m benchmarks.trainer.page
+
+$(BENCH)/.ready: benchmarks/trainer/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/trainer/requirements.txt
+	@touch $@
+
+gpu-truth:
+	$(PYTHON) -m benchmarks.gpu_truth --output benchmarks/gpu_truth/results
+	PYTHONPATH=src $(PYTHON) -m benchmarks.trainer.page
+
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/generate_docs.py
 	$(BIN)/python scripts/first_screen.py
@@ -59,7 +75,7 @@ lock: $(VENV)/.dev
 	$(BIN)/python -m pip freeze --exclude-editable | sed "s|+cpu$$||" > requirements.lock
 
 clean:
-	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(BENCH) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "auscult needs Python 3.11 or newer: make PYTHON=python3.12 …")'

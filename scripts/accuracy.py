@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from scripts.measured import flops, memory, peers, speed  # noqa: E402  # the checkout is put on the path first
-from scripts.measured.rows import facts, read_rows  # noqa: E402  # as above
+from scripts.measured.rows import facts, gpu_truth_rows, read_rows  # noqa: E402  # as above
 
 PAGE = ROOT / "docs" / "accuracy.md"
 
@@ -22,6 +22,7 @@ PAGE = ROOT / "docs" / "accuracy.md"
 def page() -> str:
     """Return the page as Markdown."""
     rows = read_rows()
+    ours = gpu_truth_rows()
     peaks = [result for result in memory.results(rows) if result.test == "equal"]
     speeds = speed.results(rows)
     inside = sum(result.holds for result in peaks)
@@ -32,7 +33,8 @@ def page() -> str:
             "",
             "Written by `make accuracy` (`scripts/accuracy.py`) from `measured_runs.csv`: public measurements, most of them made by the",
             "authors of trainers. A row is used when it says, or its trainer's source implies, every number that the estimate needs;",
-            "the others are listed with the reason by `python -m scripts.measured.memory`.",
+            "the others are listed with the reason by `python -m scripts.measured.memory`. Results of `benchmarks/gpu_truth` that are",
+            f"committed are rows, too: {len(ours)} of them now.",
             "",
             "| what | rows | median absolute error | inside the printed interval |",
             "|---|---:|---:|---:|",

@@ -1,4 +1,7 @@
-"""Generate ``docs/checks/``, ``docs/dialects.md`` and ``docs/hardware.md`` from the code itself; ``--check`` only says whether they are up to date."""
+"""Generate ``docs/checks/``, ``docs/dialects.md``, ``docs/hardware.md`` and the settings in ``docs/train.md`` from the code itself.
+
+``--check`` only says whether they are up to date.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,10 @@ from auscult.checks import all_checks
 from auscult.hardware import load_table
 from auscult.readers import all_dialects
 from auscult.report.pages import check_index, check_page, dialect_page, hardware_page
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from scripts.recipe_tables import with_settings  # noqa: E402  # the checkout is put on the path first
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 FOLDER = DOCS / "checks"
@@ -21,8 +28,12 @@ def pages() -> dict[str, str]:
 
 
 def single_pages() -> dict[str, str]:
-    """Return the text of the pages that are one file each."""
-    return {"dialects.md": dialect_page(all_dialects()), "hardware.md": hardware_page(load_table())}
+    """Return the text of the pages that are one file each; ``train.md`` is written by hand but for its settings."""
+    return {
+        "dialects.md": dialect_page(all_dialects()),
+        "hardware.md": hardware_page(load_table()),
+        "train.md": with_settings((DOCS / "train.md").read_text(encoding="utf-8")),
+    }
 
 
 def main() -> int:

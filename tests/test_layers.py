@@ -11,14 +11,17 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "auscult"
-RANK = {
+RANK: dict[str, float] = {
     "errors": 0,
     "prose": 0,
     "run": 0,
+    "recipe": 0.5,
+    "journal": 1,
     "architectures": 1,
     "readers": 1,
     "hardware": 2,
     "facts": 2,
+    "data": 2.5,
     "examination": 3,
     "checks": 4,
     "differential": 5,
@@ -27,7 +30,10 @@ RANK = {
     "diagnosis": 6,
     "oom": 6,
     "report": 7,
+    "preflight": 7.5,
     "__init__": 8,
+    "trainer": 8.5,
+    "training": 8.7,
     "cli": 9,
     "__main__": 10,
 }
@@ -59,7 +65,7 @@ def imported_rooms(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_room_imports_only_rooms_to_its_left(path: Path) -> None:
-    """Data flows one way: files, readers, run, facts, checks, prescription, diagnosis, report."""
+    """Data flows one way: files, readers, run, facts, checks, prescription, diagnosis, report; recipe, preflight, trainer."""
     here = room(path)
     assert here in RANK, f"{here} is a new room: give it a rank here and a line in docs/design.md"
     wrong = {other for other in imported_rooms(path) if other != here and RANK[other] >= RANK[here]}
@@ -80,6 +86,7 @@ def test_nothing_executes_or_unpickles() -> None:
     """No module calls eval, exec, compile or __import__; none imports pickle or marshal, and one alone subprocess.
 
     hardware/detect.py asks nvidia-smi and rocm-smi when a person says ``--gpu auto``: fixed arguments, and no shell.
+    torch, whose checkpoints are pickles, is imported by the trainer and the verb around it alone, and ``torch.load`` never called.
     """
     drivers = PACKAGE / "hardware" / "detect.py"
     assert "shell" not in {
@@ -96,6 +103,10 @@ def test_nothing_executes_or_unpickles() -> None:
                 names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
                 forbidden = {"pickle", "marshal", "shelve", "subprocess", "dill"}
                 assert not names & (forbidden - {"subprocess"} if path == drivers else forbidden), path.name
+                roots = {str(name).partition(".")[0] for name in names}
+                assert "torch" not in roots or room(path) in ("trainer", "training"), f"{path.name} imports torch"
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                assert (node.value.id, node.attr) != ("torch", "load"), path.name
 
 
 def test_the_diagnosis_imports_nothing_heavy(example: Path) -> None:

@@ -1,6 +1,7 @@
 """The rows of ``measured_runs.csv`` as models and setups; what a row does not say is left out or listed as an assumption.
 
-The table is ``$AUSCULT_FACTS``, or lies beside the corpus (``$AUSCULT_CORPUS/../facts``), or at ``../shared/facts``.
+The table is ``$AUSCULT_FACTS``, or lies beside the corpus (``$AUSCULT_CORPUS/../facts``), or at ``../shared/facts``. Results of
+``benchmarks/gpu_truth`` that are committed beside its code are rows, too.
 ``python -m scripts.measured.rows`` prints what was made of each row.
 """
 
@@ -14,14 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from benchmarks.gpu_truth.table import GROUP as GPU_TRUTH
+from benchmarks.gpu_truth.table import RESULTS, rows_of
+
 from auscult.architectures import Attention, Model, build
 from auscult.errors import BadConfig
 from auscult.facts.parameters import count_parameters
 from auscult.facts.setup import Checkpointing, Loss, Optimizer, Precision, Setup, Sharding
+from auscult.preflight.blueprint import blueprint_of
+from auscult.recipe import model_settings
 
 from .published import LITGPT_DEVICES, config_of, litgpt_adapter, plain
 
-__all__ = ["MemoryKind", "Row", "facts", "group_of", "read_rows"]
+__all__ = ["MemoryKind", "Row", "facts", "gpu_truth_rows", "group_of", "read_rows"]
 
 ROOT = Path(__file__).resolve().parents[2]
 GIB = 2**30
@@ -108,13 +114,15 @@ def facts() -> Path | None:
     return None
 
 
-def read_rows(path: Path | None = None) -> list[Row]:
-    """Return every row of the table.
+def read_rows(path: Path | None = None, *, results: Path = RESULTS) -> list[Row]:
+    """Return every row of the table, and then those of ``benchmarks/gpu_truth``.
 
     Parameters
     ----------
     path : Path, optional
-        The CSV file; the one that `facts` finds when not given.
+        The CSV file, alone; the one that `facts` finds, and the results, when not given.
+    results : Path
+        The folder of the results.
 
     Raises
     ------
@@ -126,7 +134,13 @@ def read_rows(path: Path | None = None) -> list[Row]:
         raise FileNotFoundError("no measured_runs.csv: set AUSCULT_FACTS to the folder that holds it")
     file = path or (folder or Path()) / "measured_runs.csv"
     with file.open(encoding="utf-8", newline="") as lines:
-        return [_row(number, values) for number, values in enumerate(csv.DictReader(lines), start=2)]
+        rows = [_row(number, values) for number, values in enumerate(csv.DictReader(lines), start=2)]
+    return rows if path else rows + gpu_truth_rows(results)
+
+
+def gpu_truth_rows(folder: Path = RESULTS) -> list[Row]:
+    """Return the rows of our own measurements, file by file; ``number`` is the line in its file."""
+    return [_row(number, values) for file in sorted(folder.glob("*.jsonl")) for number, values in rows_of(file)]
 
 
 def group_of(source: str) -> str:
@@ -157,6 +171,7 @@ class _Trainer:
 
 _UNKNOWN = _Trainer()
 _TRAINERS: Mapping[str, _Trainer] = {
+    GPU_TRUTH: _Trainer(why="the reference trainer's model, loss and optimisers; every setting is in the row"),
     "mosaicml/llm-foundry": _Trainer(
         compiled=False,
         loss="compiled",
@@ -317,6 +332,8 @@ def _model(values: Mapping[str, str], group: str, assumptions: list[str]) -> Mod
         When neither its dimensions nor a published config of its name are known.
     """
     sizes = {key: _whole(values[key]) for key in ("n_layer", "n_head", "n_kv_head", "n_embd", "ffn", "vocab")}
+    if group == GPU_TRUTH:
+        return _ours(values)
     if all(size is None for size in sizes.values()):
         config = config_of(values["model"])
         if config is None:
@@ -337,6 +354,24 @@ def _model(values: Mapping[str, str], group: str, assumptions: list[str]) -> Mod
     if guessed and (guessed[2] or guessed[1] in plain(values["model"])):
         raise _Open("the row's dimensions are assumed")
     return build(_config(values, group, {key: size for key, size in sizes.items() if size}, assumptions))
+
+
+def _ours(values: Mapping[str, str]) -> Model:
+    """Return the reference trainer's model of a family and a shape."""
+    family, _, _ = values["model"].partition("-")
+    whole = {
+        name: int(values[key])
+        for name, key in (
+            ("n_layer", "n_layer"),
+            ("n_head", "n_head"),
+            ("n_kv_head", "n_kv_head"),
+            ("d_model", "n_embd"),
+            ("d_ff", "ffn"),
+            ("vocab_size", "vocab"),
+            ("context", "seq"),
+        )
+    }
+    return blueprint_of(model_settings(family=family, **whole))
 
 
 def _config(
@@ -442,9 +477,11 @@ def _setup(values: Mapping[str, str], group: str, trainer: _Trainer, model: Mode
         precision=precision,
         compiled=_compiled(values["compile"], trainer),
         flash=_flash(values, trainer),
-        dropout=0.2 if "shakespeare_char" in values["model"] else 0.0,  # nanoGPT config/train_shakespeare_char.py
+        dropout=_dropout(values),
         checkpointing=_checkpointing(values, trainer, axes, group, assumptions),
-        loss=trainer.loss or "eager",
+        loss="fused"
+        if "cross-entropy chunked" in values["notes"]
+        else trainer.loss or "eager",  # as preflight.setup_of
         optimizer=_optimizer(values["optimizer"], trainer),
         sharding=axes.sharding,
         data_parallel=axes.data,
@@ -615,6 +652,13 @@ def _checkpointing(
             raise _Open("checkpointing not given")
         case _:
             raise _Open(f"checkpointing {text!r} is not drawn")
+
+
+def _dropout(values: Mapping[str, str]) -> float:
+    if "shakespeare_char" in values["model"]:
+        return 0.2  # nanoGPT config/train_shakespeare_char.py
+    noted = re.search(r"\bdropout ([\d.]+)", values["notes"])
+    return float(noted[1]) if noted else 0.0
 
 
 def _optimizer(text: str, trainer: _Trainer) -> Optimizer:

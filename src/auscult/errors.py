@@ -9,7 +9,9 @@
     │   ├── InputTooLarge     beyond the bound on bytes
     │   ├── BadConfig         a config that cannot be parsed, or holds impossible values
     │   ├── BadSettings       an ``auscult.toml`` that cannot be used
+    │   ├── BadData           shards of tokens, or text for them, that cannot be used (``auscult.data``)
     │   └── AmbiguousInput    several runs where one was expected, or no run at all
+    ├── LostRank              another process of a distributed run went away     (exit status 2)
     └── UsageError            the command line or a call is wrong              (exit status 2)
 
 Every message is one paragraph: what, where (``file:line``), expected, found, what to do next.
@@ -24,6 +26,7 @@ __all__ = [
     "BadSettings",
     "InputError",
     "InputTooLarge",
+    "LostRank",
     "NotText",
     "UnreadableInput",
     "UsageError",
@@ -99,6 +102,10 @@ class BadSettings(InputError):
 
 class AmbiguousInput(InputError):
     """Several runs where one was expected, or nothing that looks like a run."""
+
+
+class LostRank(AuscultError):
+    """Another process of a distributed run ended, so that this one cannot go on."""
 
 
 class UsageError(AuscultError):

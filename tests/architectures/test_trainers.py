@@ -529,6 +529,8 @@ VALUES = (
     | st.lists(st.integers(-1, 2) | st.none(), max_size=7)
 )
 CONFIGS: dict[str, dict[str, Any]] = {
+    "auscult": {"n_layer": 2, "n_head": 4, "n_kv_head": 2, "d_model": 64, "d_ff": 96, "vocab_size": 99, "context": 32}
+    | {"position": "rope", "norm": "rmsnorm", "activation": "swiglu", "qk_norm": True, "bias": True, "tied": True},
     "nanochat": {"n_layer": 4, "n_embd": 64, "n_head": 4, "n_kv_head": 2, "vocab_size": 99, "window_pattern": "SL"}
     | {"value_embeds": True, "ve_gate_channels": 12, "smear": True, "short_window": 128, "sequence_len": 512},
     "modded-nanogpt": {"n_layer": 4, "n_embd": 64, "n_head": 4, "vocab_size": 99, "value_embeds": 2, "scalars": 5}

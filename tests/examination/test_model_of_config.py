@@ -42,7 +42,7 @@ BERT: dict[str, Any] = {
     "type_vocab_size": 2,
     "max_position_embeddings": 512,
 }
-OF_TRAINERS = frozenset({"litgpt", "llm.c", "modded-nanogpt", "nanochat", "torchtitan"})
+OF_TRAINERS = frozenset({"auscult", "litgpt", "llm.c", "modded-nanogpt", "nanochat", "torchtitan"})
 """Families with keys of their own, whose readers take them to families of transformers."""
 
 

@@ -26,6 +26,7 @@ from auscult.run import Run, value_of
 
 GPT2 = {**like("gpt2"), "vocab_size": 50_304}
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "auscult": like("smollm2-135m"),
     "nanogpt": GPT2,
     "hf": like("pythia-160m"),
     "litgpt": like("smollm2-135m"),
@@ -262,7 +263,7 @@ REFUSED: list[tuple[str, Mapping[str, Any], Setup, dict[str, Any], str]] = [
     ("hf", GPT2, replace(ONE, tensor_parallel=2), {}, "tensor"),
     ("hf", GPT2, ONE, {"dataset": None}, "without data"),
     ("hf", like("llama-3.2-1b"), replace(ONE, dropout=0.1), {}, "dropout"),
-    ("axolotl", GPT2, ONE, {}, "expected one of hf, litgpt, nanogpt, torchtitan"),
+    ("axolotl", GPT2, ONE, {}, "expected one of auscult, hf, litgpt, nanogpt, torchtitan"),
 ]
 
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..errors import AuscultError, UsageError
+from .data import add_data
 from .files import write_atomically
 from .oom import add_explain_oom
 from .plan import add_plan
+from .train import add_train
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -107,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
 
     add_plan(verbs)
     add_explain_oom(verbs)
+    add_train(verbs)
+    add_data(verbs)
 
     checks = verbs.add_parser("checks", help="list every check and what it needs")
     checks.set_defaults(run=_checks)

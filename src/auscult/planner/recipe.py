@@ -86,7 +86,7 @@ def config_of(planning: Planning, dialect: str, plan: Plan | None = None) -> tup
     dialect : str
         One of ``auscult.planner.writers.dialects()``.
     plan : Plan, optional
-        One of its plans; the best where it is not given.
+        One of its plans; where it is not given, the best of those for the same model that the dialect can express.
 
     Raises
     ------
@@ -95,7 +95,21 @@ def config_of(planning: Planning, dialect: str, plan: Plan | None = None) -> tup
     """
     if not planning.plans:
         raise UsageError("There is no plan that a config could be written of.")
-    return documents(_decided(planning, plan or planning.plans[0]), dialect)
+    if plan is not None:
+        return documents(_decided(planning, plan), dialect)
+    refusal: UsageError | None = None
+    for each in planning.plans:
+        if each.target.config != planning.plans[0].target.config:
+            continue
+        decided = _decided(planning, each)
+        if refusal is not None:  # the card shown is that of the best plan: say that this is another
+            decided = replace(decided, why=(*decided.why, f"not the best plan: {refusal}"))
+        try:
+            return documents(decided, dialect)
+        except UsageError as error:
+            refusal = refusal or error
+    assert refusal is not None
+    raise refusal
 
 
 def _decided(planning: Planning, plan: Plan) -> PlannedRun:

@@ -251,6 +251,8 @@ class LogParser(ABC):
     authority: ClassVar[int] = ECHO
     repeats_steps: bool = False
     """Whether the trainer itself prints several records at one step, such as one for each micro-batch."""
+    one_run: ClassVar[bool] = False
+    """Whether a return to the first step is the same run from its start, as the log itself says where another begins."""
     limit: int = LIMIT
     """Points kept of each metric; fewer where one file holds very many runs."""
 
@@ -332,6 +334,13 @@ class LogParser(ABC):
         if (self._run.records or self._run.notices.keys() & _DEATHS) and len(self._done) < _MAX_RUNS:
             self._close()
         self._run.label = label or self._run.label
+
+    def taken_up(self, step: int, line: Line) -> None:
+        """Say that the present run goes on here with a step, as its trainer says: a seam, and no other process."""
+        self._release()
+        if self._run.records:
+            self._run.jumps.append(_Jump(self._run.last, step, self.source(line)))
+            self._run.last = step - 1
 
     def notice(self, kind: str, line: Line, detail: str = "", count: int = 1) -> None:
         """Take something else that the line shows."""
@@ -415,7 +424,7 @@ class LogParser(ABC):
         run = self._run
         if run.first is not None and step < run.last:
             over = run.distinct >= _FEW or run.notices.keys() & _DEATHS
-            if step <= run.first and over and len(self._done) < _MAX_RUNS:
+            if step <= run.first and over and not self.one_run and len(self._done) < _MAX_RUNS:
                 self._close(inherit=True)
             else:
                 run.jump_count += 1

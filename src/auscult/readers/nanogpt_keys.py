@@ -15,6 +15,8 @@ from .patterns import lazy
 from .reading import Settings
 
 __all__ = [
+    "DEFAULTS",
+    "DEFAULT_VOCAB",
     "FOUND_VOCAB",
     "MAX_OVERRIDE_CHARS",
     "SANE",
@@ -31,7 +33,7 @@ WITH_DEFAULTS = "(defaults)"
 FOUND_VOCAB = "(vocab_size)"
 _NO_CONFIG = "no config was given: add the train_*.py"
 
-_DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "eval_interval": 2000,
     "log_interval": 1,
     "eval_iters": 200,
@@ -63,7 +65,7 @@ _DEFAULTS: dict[str, Any] = {
 MAX_OVERRIDE_CHARS = 1000
 _ALL_KEYS = 20
 """So many of train.py's keys in a tracker's copy of the config prove that it ran; its default vocabulary then holds."""
-_DEFAULT_VOCAB = 50_304
+DEFAULT_VOCAB = 50_304
 """``train.py``: "defaulting to vocab_size of GPT-2 to 50304 (50257 rounded up for efficiency)", when there is no meta.pkl."""
 
 SANE: dict[str, tuple[type, float, float]] = {
@@ -167,9 +169,9 @@ class _Values:
                 _NO_CONFIG if not self.raw.keys() - {FOUND_VOCAB} else "what was saved of the config lacks it"
             )
         return Known(
-            _DEFAULTS[key],
+            DEFAULTS[key],
             Source(
-                "default", formula=f"default of nanoGPT's train.py ({key} = {_DEFAULTS[key]!r}), not set in the config"
+                "default", formula=f"default of nanoGPT's train.py ({key} = {DEFAULTS[key]!r}), not set in the config"
             ),
         )
 
@@ -235,6 +237,6 @@ def _default_vocab(values: _Values) -> Quantity[int]:
     if not values.have_config and len(values.raw.keys() & SANE.keys()) < _ALL_KEYS:
         return Unknown("the log does not print it")
     return Known(
-        _DEFAULT_VOCAB,
+        DEFAULT_VOCAB,
         Source("default", formula="nanoGPT's train.py defaults to vocab_size 50304 when the dataset has no meta.pkl"),
     )

@@ -164,6 +164,9 @@ def _is_buffer(tensor: Tensor) -> bool:
 
 
 def _inner(tensors: Sequence[Tensor], width: int | None) -> int | None:
+    """Return the inner width of an MLP; a first matrix twice as wide as what the second takes holds a gate, too."""
+    second = (t for t in tensors if t.name.endswith(".mlp.c_proj.weight") and len(t.shape) == 2 and width in t.shape)
+    back = {t.name.replace(".c_proj.", ".c_fc."): _other(t, width) for t in second}
     for tensor in tensors:
         if (
             len(tensor.shape) != 2
@@ -172,10 +175,16 @@ def _inner(tensors: Sequence[Tensor], width: int | None) -> int | None:
             or _EXPERT.search(tensor.name)
         ):
             continue
-        one, two = tensor.shape
-        inner = one if two == width else two
-        return inner // 2 if ".gate_up_proj." in tensor.name else inner
+        inner = _other(tensor, width)
+        gated = ".gate_up_proj." in tensor.name or 2 * back.get(tensor.name, 0) == inner
+        return inner // 2 if gated else inner
     return None
+
+
+def _other(tensor: Tensor, width: int | None) -> int:
+    """Return the side of a matrix that is not the model's width."""
+    one, two = tensor.shape
+    return one if two == width else two
 
 
 def _bias(tensors: Sequence[Tensor]) -> bool | None:

@@ -83,9 +83,9 @@ class Refuser:
         self.unless(setup.lora_rank == 0, "LoRA", "plan the training of all parameters")
         self.unless(setup.flash, "attention that stores its scores", "plan with flash attention")
         self.unless(
-            planned.decay_steps == planned.steps or self.dialect == "nanogpt",
+            planned.decay_steps == planned.steps or self.dialect in ("auscult", "nanogpt"),
             f"a decay of {planned.decay_steps:,} steps in a run of {planned.steps:,}",
-            "let the decay end with the run, or write --dialect nanogpt",
+            "let the decay end with the run, or write --dialect auscult or nanogpt",
         )
 
 
@@ -95,7 +95,7 @@ def dialects() -> tuple[str, ...]:
     Examples
     --------
     >>> dialects()
-    ('hf', 'litgpt', 'nanogpt', 'torchtitan')
+    ('auscult', 'hf', 'litgpt', 'nanogpt', 'torchtitan')
     """
     return tuple(_writers())
 

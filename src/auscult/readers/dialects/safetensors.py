@@ -27,10 +27,15 @@ _MAX_TENSORS = 500_000
 _SHARD = lazy(r"-(\d{5})-of-(\d{5})\.safetensors$")
 _NOT_A_MODEL = lazy(r"optimizer|optim_states|scheduler|random_states")
 _LARGEST = 2**40
+_SHORT = 100
+_DISTRIBUTED = "DCP_SHARDING_INFO"
+"""torch.distributed.checkpoint: slices of tensors, those of the optimiser among them, whose shapes are not the model's."""
+_ZERO_BIASES = "biases=zero"
+"""auscult's trainer writes biases of 0 for a GPT-2 without any, because transformers' GPT-2 has them."""
 
 
-def _header(file: InputFile) -> tuple[list[Tensor], int]:
-    """Return the tensors that the header names, and how many bytes their data take."""
+def _header(file: InputFile) -> tuple[list[Tensor], int, frozenset[str]]:
+    """Return the tensors that the header names, how many bytes their data take, and what the metadata say."""
     from ..tensor_names import Tensor  # only a run that has weights waits for it
 
     with file.binary() as stream:
@@ -59,7 +64,13 @@ def _header(file: InputFile) -> tuple[list[Tensor], int]:
             tensors.append(Tensor(name, dtype, sizes))
             ends = _whole(offsets)
             end = max(end, ends[1] if ends is not None and len(ends) == 2 else 0)
-    return tensors, 8 + length + end
+    told = header.get("__metadata__")
+    said = (
+        frozenset(f"{k}={v}" if len(str(v)) < _SHORT else str(k) for k, v in told.items())
+        if isinstance(told, dict)
+        else frozenset()
+    )
+    return tensors, 8 + length + end, said
 
 
 def _whole(value: Any) -> tuple[int, ...] | None:
@@ -106,7 +117,9 @@ def _sniff(file: InputFile) -> float:
 def _read(file: InputFile) -> Iterable[Reading]:
     from ..tensor_names import Census, census
 
-    tensors, wanted = _header(file)
+    tensors, wanted, said = _header(file)
+    if _ZERO_BIASES in said:
+        tensors = [tensor for tensor in tensors if not tensor.name.endswith(".bias")]
     problems: list[Problem] = []
     here = Source("read", file.name)
     if file.size and file.size < wanted:
@@ -119,7 +132,9 @@ def _read(file: InputFile) -> Iterable[Reading]:
         noted["checkpoint.dtypes"] = Known(types[:12], here)
     settings: dict[str, Quantity[Any]] = {}
     shard = _SHARD.search(file.name)
-    if _NOT_A_MODEL.search(file.base):
+    if any(entry.startswith(_DISTRIBUTED) for entry in said):
+        noted["checkpoint.kind"] = Known("one rank's part of a training state", here)
+    elif _NOT_A_MODEL.search(file.base):
         noted["checkpoint.kind"] = Known("optimizer state", here)
     elif found.adapter:
         noted["checkpoint.kind"] = Known("adapter", here)
@@ -158,7 +173,7 @@ DIALECT = Dialect(
     example='{"model.embed_tokens.weight": {"dtype": "BF16", "shape": [32000, 2048], "data_offsets": [0, 131072000]}, …}',
     reads="the names, types and shapes of all tensors: from them the exact count of parameters (shared ones once, buffers left"
     " out), layers, width, inner width, vocabulary, whether the head is tied and whether there are biases. Of one shard of"
-    " several only what one tensor alone tells; of an adapter its own parameters",
+    " several only what one tensor alone tells; of an adapter its own parameters; of torch.distributed.checkpoint's that it is one",
     cannot="the weights, which are not read; the number of heads, which shapes do not show; the count where weights are quantised",
     source="huggingface/safetensors README (format) and safetensors/src/tensor.rs",
     sniff=_sniff,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import NotText
 from ...run import Known, Notice, Problem, Quantity, Seam, Series, Source
+from ..auscult_keys import MEASURED, TAGS
 from ..columns import Thinned
 from ..files import InputFile
 from ..hf_keys import SUMMARY, VOCABULARY, column, state_key
@@ -123,6 +124,7 @@ class _Tags:
         )
         self._rows = [self._row(tag) for tag in self._tags] if self._hf else []
         # fairseq reports losses in bits, and gives itself away by the company that they keep
+        self._auscult = MEASURED in events.scalars
         self._bits = {"nll_loss", "ppl"} <= set(self._tags) and bool({"wps", "gnorm", "ups"} & set(self._tags))
 
     @staticmethod
@@ -137,6 +139,8 @@ class _Tags:
         """Return what a tag means; None where it holds nothing of a run's course."""
         if tag in _SKIP or tag.startswith("_hparams_"):
             return None
+        if self._auscult and tag in TAGS:
+            return Meant(TAGS[tag])
         if self._hf:
             row = self._row(tag)
             if row == "epoch":
@@ -372,7 +376,7 @@ DIALECT = Dialect(
     role="metrics",
     example="events.out.tfevents.1700000000.host.1234.0",
     reads="every scalar of every tag, none left out or averaged, in the order of the file: the tags of Hugging Face, Lightning,"
-    " Megatron, GPT-NeoX, DeepSpeed, torchtitan, fairseq (whose bits are converted to nats) and Keras under their standard"
+    " Megatron, GPT-NeoX, DeepSpeed, torchtitan, auscult, fairseq (whose bits are converted to nats) and Keras under their standard"
     " names, others under their own. The training arguments and the model's shape where the trainer stored them as text"
     " (Hugging Face, Megatron). Bytes that cannot be read are counted and reported",
     cannot="lines, since there are none; more digits than 32-bit numbers hold; over what an unknown trainer's values were"

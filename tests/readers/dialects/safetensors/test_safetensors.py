@@ -206,3 +206,30 @@ def test_any_damage_is_read_or_refused(data: st.DataObject) -> None:
         whole[at : at + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
     with contextlib.suppress(InputError):
         read(bytes(whole))
+
+
+def test_a_first_matrix_with_a_gate_is_twice_as_wide() -> None:
+    """A SwiGLU whose gate and value stand in one ``c_fc``: the inner width is what ``c_proj`` takes, in either layout."""
+    gated = {"h.0.mlp.c_fc.weight": (96, 16), "h.0.mlp.c_proj.weight": (16, 48)}
+    plain_ = {"h.0.mlp.c_fc.weight": (48, 16), "h.0.mlp.c_proj.weight": (16, 48)}
+    turned = {"h.0.mlp.c_fc.weight": (16, 48), "h.0.mlp.c_proj.weight": (48, 16)}
+    for shapes in (gated, plain_, turned):
+        assert plain(read(encoded({"wte.weight": (50, 16), **shapes})))["d_ff"] == 48
+
+
+def test_slices_of_a_distributed_checkpoint_say_nothing_of_the_model() -> None:
+    """What torch.distributed.checkpoint writes is a rank's part, with the optimiser's states: no shape and no count is taken."""
+    state = {f"{kind}.{name}": shape for kind in ("model", "optimizer") for name, shape in GPT2.items()}
+    reading = read(
+        encoded(state, __metadata__={"DCP_SHARDING_INFO": json.dumps(dict.fromkeys(state, 0)), "format": "pt"})
+    )
+    assert not reading.settings
+    assert reading.noted["checkpoint.kind"].value == "one rank's part of a training state"
+
+
+def test_biases_that_are_zeros_are_none() -> None:
+    """A GPT-2 without biases is written with zeros for transformers, and says so: it is counted without them."""
+    ours = plain(read(encoded(GPT2, __metadata__={"biases": "zero", "format": "pt"})))
+    bare = plain(read(encoded({name: shape for name, shape in GPT2.items() if not name.endswith(".bias")})))
+    assert ours == bare
+    assert ours["bias"] is False

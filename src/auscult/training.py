@@ -1,0 +1,487 @@
+"""``auscult train``: from a recipe to a run folder; what stands around the trainer."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.util
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from . import __version__
+from .data import TokenSplit, open_split
+from .errors import AuscultError, BadConfig, LostRank, UnreadableInput, UsageError
+from .facts.flops import count_flops
+from .facts.parameters import count_parameters
+from .hardware import find_gpu
+from .journal import Journal, Meter, NotFinite, SilentJournal
+from .preflight import Preflight, good_checkpoint, load_recipe, named_checkpoints, preflight, seams
+from .preflight.blueprint import blueprint_of, dtype_of
+from .recipe import (
+    ModelSettings,
+    TrainingRecipe,
+    hugging_face_config,
+    recipe_digest,
+    recipe_from_values,
+    recipe_values,
+)
+
+if TYPE_CHECKING:
+    from .trainer.loop import Trainer
+    from .trainer.ranks import Ranks
+
+__all__ = ["Outcome", "train"]
+
+MFU_CONVENTION = "6N+12LdT"
+"""Kaplan's 6N over all parameters but positions, and attention not halved, as nanoGPT and PaLM count (facts/flops.py)."""
+_LAST = 1 << 62
+"""Beyond every step."""
+_LOCK = ".lock"
+_COMPILERS = ("c++", "g++", "clang++")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes
+    ----------
+    status : str
+        ``done``, ``stopped`` (by a signal, and saved) or ``not_finite``.
+    step : int
+        How many steps are done.
+    message : str
+        The same in a sentence or two.
+    signal_number : int
+        What stopped it, or 0.
+    """
+
+    status: Literal["done", "stopped", "not_finite"]
+    step: int
+    message: str
+    signal_number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """What torch found to train on."""
+
+    device: str
+    gpu: str | None
+    memory_bytes: int | None
+    compiled: bool
+    notes: tuple[str, ...]
+
+
+def train(
+    path: Path | str,
+    *,
+    output: Path | str | None = None,
+    force: bool = False,
+    accept_changes: bool = False,
+    preflight_only: bool = False,
+    tell: Callable[[str], None] = print,
+) -> Outcome | None:
+    """Train a recipe, or go on with its run.
+
+    Parameters
+    ----------
+    path : path
+        A recipe in TOML, or a nanoGPT config, which is parsed and never run.
+    output : path, optional
+        The run's folder; ``runs/NAME`` by default. Where it holds checkpoints, the run goes on from the last good one.
+    force : bool
+        Train although the preflight refuses.
+    accept_changes : bool
+        Go on although the recipe is no longer the one of the checkpoint, where that is possible.
+    preflight_only : bool
+        Say what there is to say before step 0, and return None.
+    tell : callable
+        Told the lines before the first step.
+
+    Raises
+    ------
+    UsageError
+        When torch is not installed, the preflight refuses, or a changed recipe is not accepted.
+    InputError
+        When the recipe, the data, the weights or the checkpoints cannot be used.
+    LostRank
+        When another process of the run went away.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise UsageError("auscult train needs PyTorch, which is not installed. Next: pip install 'auscult[train]'.")
+    path = Path(path)
+    recipe = load_recipe(path)
+    folder = Path(output) if output is not None else Path("runs") / recipe.name
+    with _joined_ranks(recipe.machine.device) as ranks:
+        with contextlib.ExitStack() as held:
+            with _told_once(ranks):
+                machine = _machine(recipe, ranks)
+                splits = _splits(recipe, verify=recipe.data.verify and ranks.rank == 0)
+                before = preflight(
+                    path,
+                    recipe,
+                    gpu=machine.gpu,
+                    world_size=ranks.world_size,
+                    device=machine.device,
+                    memory_bytes=machine.memory_bytes,
+                    compiled=machine.compiled,
+                    train_tokens=splits["train"].token_count,
+                    val_tokens=splits["val"].token_count if "val" in splits else None,
+                    folder=folder,
+                )
+                for line in (*before.lines, *machine.notes) if ranks.rank == 0 else ():
+                    tell(line)
+                if before.refusal is not None and not force:
+                    raise UsageError(before.refusal)
+                if not preflight_only:
+                    held.enter_context(_locked(folder, path, ranks, accept_changes=accept_changes))
+            if preflight_only:
+                return None
+            return _trained(recipe, folder, splits, ranks, machine, before, accept_changes=accept_changes)
+
+
+@contextlib.contextmanager
+def _told_once(ranks: Ranks) -> Iterator[None]:
+    """Let one rank tell what all refuse, or what it alone met; the others, which cannot go on either, leave in silence."""
+    error = None
+    try:
+        yield
+    except AuscultError as found:
+        error = found
+    first = ranks.least(ranks.world_size if error is None else ranks.rank)
+    if error is not None and first == ranks.rank:
+        raise error
+    if first < ranks.world_size:
+        raise SystemExit(2)
+
+
+@contextlib.contextmanager
+def _joined_ranks(device: str) -> Iterator[Ranks]:
+    """Join the processes that torchrun started, or be alone; leave on the way out."""
+    import torch
+    import torch.distributed as dist
+
+    from .trainer.ranks import Ranks
+
+    cuda = device != "cpu" and torch.cuda.is_available()
+    if device == "cuda" and not cuda:
+        raise UsageError("device = 'cuda': torch finds no CUDA device. Next: device = 'auto', or look at nvidia-smi.")
+    world_size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    local = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(local)
+    if world_size > 1:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")  # ranks agree on checkpoints over gloo
+    try:
+        yield Ranks(rank, world_size, local)
+    finally:
+        if world_size > 1:
+            dist.destroy_process_group()
+
+
+def _trained(
+    recipe: TrainingRecipe,
+    folder: Path,
+    splits: Mapping[str, TokenSplit],
+    ranks: Ranks,
+    machine: _Machine,
+    before: Preflight,
+    *,
+    accept_changes: bool,
+) -> Outcome:
+    import torch
+
+    from .trainer.loop import Trainer
+    from .trainer.weights import save_weights
+
+    notes: list[str] = []
+    with _told_once(ranks):
+        step, saved = _checkpoint(folder, ranks, notes)
+        if saved is not None:
+            notes += _seams(recipe, saved, step, splits, accept_changes=accept_changes, folder=folder)
+    steps = recipe.schedule.steps
+    if step == steps:
+        return Outcome("done", steps, f"{folder}: its {steps:,} steps are done already; nothing is left to train")
+    values = recipe_values(recipe)
+    journal: Journal | SilentJournal = SilentJournal()
+    if ranks.rank == 0:
+        journal = Journal(folder, recipe.log, steps=steps, first_step=step, recipe=values)
+    with journal:
+        dtype = torch.bfloat16 if _dtype(recipe, machine) == "bfloat16" else torch.float32
+        chosen = before.micro_batch
+        with _told_once(ranks):
+            trainer = Trainer(
+                recipe,
+                folder,
+                splits,
+                ranks,
+                journal,
+                dtype=dtype,
+                compiled=machine.compiled,
+                cross_entropy=chosen.cross_entropy,
+            )
+            if step:
+                trainer.resume(folder / "checkpoints" / f"step-{step:08d}", step)
+            trainer.confirm(chosen.candidates)
+        facts = _facts(recipe, trainer, splits, machine, ranks)
+        if ranks.rank == 0:
+            _write_json(folder / "run.json", {**facts, "recipe": values})
+        journal.start(facts)
+        for note in notes:
+            journal.note(note)
+        peak = facts["peak_flops_per_s"]
+        meter = Meter(
+            journal,
+            steps=steps,
+            log_every_steps=recipe.log.every_steps,
+            tokens_per_step=recipe.batch.tokens_per_step,
+            lag=int(machine.device == "cuda"),
+            flops_per_token=facts["flops_per_token"],
+            peak_flops_per_s=None if peak is None else peak * ranks.world_size,
+            memory_bytes=lambda: torch.cuda.max_memory_allocated() if machine.device == "cuda" else None,
+        )
+        kept = {"recipe": values, "data_fingerprint": splits["train"].fingerprint, "auscult_version": __version__}
+        try:
+            with _told_of_lost_ranks(trainer, ranks):
+                trainer.train(kept, meter)
+                weights = trainer.weights()
+        except NotFinite as found:
+            return _not_finite(found, trainer, journal)
+        if ranks.rank == 0:
+            (folder / "weights").mkdir(exist_ok=True)
+            save_weights(weights, recipe.model, folder / "weights" / "model.safetensors")
+            _write_json(folder / "weights" / "config.json", hugging_face_config(recipe.model))
+        return _left(trainer, journal)
+
+
+def _left(trainer: Trainer, journal: Journal | SilentJournal) -> Outcome:
+    step, steps = trainer.step, trainer.recipe.schedule.steps
+    if step == steps:
+        journal.end({"step": step})
+        return Outcome("done", step, f"{steps:,} steps done; the weights are in {trainer.folder / 'weights'}")
+    said = f"stopped by {trainer.signals.name} at step {step:,} of {steps:,}, and saved; the same command goes on from there"
+    journal.stop(said, {"step": step})
+    return Outcome("stopped", step, said, trainer.signals.number or signal.SIGTERM)
+
+
+def _not_finite(found: NotFinite, trainer: Trainer, journal: Journal | SilentJournal) -> Outcome:
+    kept = named_checkpoints(trainer.checkpoints.folder)
+    good = f"The last good state is {kept[-1]}." if kept else "No checkpoint had been written yet."
+    said = (
+        f"{found} Training stopped, and nothing of that state was saved. {good} Next: auscult diagnose {trainer.folder} shows"
+        " what led there; a lower learning_rate, a longer warm-up or grad_clip = 1.0 are the usual cures."
+    )
+    journal.stop(said, {"step": found.step, "loss_nats_per_token": found.loss, "grad_norm": found.grad_norm})
+    return Outcome("not_finite", found.step, said)
+
+
+def _machine(recipe: TrainingRecipe, ranks: Ranks) -> _Machine:
+    import torch
+
+    device, notes = ranks.device.type, []
+    compiled = recipe.machine.compile
+    if compiled and device == "cpu" and not any(shutil.which(name) for name in _COMPILERS):
+        compiled = False
+        notes.append(
+            "There is no C++ compiler (c++, g++ or clang++), which torch.compile needs on a CPU: training runs eager."
+        )
+    if compiled and device == "cuda" and importlib.util.find_spec("triton") is None:
+        compiled = False
+        notes.append("Triton is not installed, which torch.compile needs on a GPU: training runs eager.")
+    if device == "cuda":
+        properties = torch.cuda.get_device_properties(ranks.device)
+        return _Machine(device, properties.name, properties.total_memory, compiled, tuple(notes))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return _Machine(device, None, memory, compiled, tuple(notes))
+
+
+def _dtype(recipe: TrainingRecipe, machine: _Machine) -> str:
+    card = find_gpu(machine.gpu) if machine.gpu is not None else None
+    return dtype_of(recipe, machine.device, has_bfloat16=card is None or card.bf16_flops_per_s is not None)
+
+
+def _splits(recipe: TrainingRecipe, *, verify: bool) -> dict[str, TokenSplit]:
+    where = Path(recipe.data.path)
+    splits = {"train": open_split(where, "train", verify=verify)}
+    if recipe.evaluation.every_steps:
+        splits["val"] = open_split(where, "val", verify=verify)
+    for name, split in splits.items():
+        if split.vocab_size is not None and split.vocab_size > recipe.model.vocab_size:
+            raise BadConfig(
+                "the data has more tokens than the model",
+                where=recipe.data.path,
+                expected=f"a vocabulary of at most vocab_size = {recipe.model.vocab_size:,}",
+                found=f"{split.vocab_size:,}",
+                hint=f"set vocab_size = {-(-split.vocab_size // 64) * 64} under [model]",
+            )
+        if not split.sequence_count(recipe.model.context):
+            raise BadConfig(
+                f"the {name} split is too short",
+                where=recipe.data.path,
+                expected=f"more than context = {recipe.model.context:,} tokens in a shard",
+                found=f"{split.token_count:,}",
+                hint="prepare more data, or shorten the context",
+            )
+    if recipe.data.document_mask and splits["train"].separator is None:
+        raise BadConfig(
+            "document_mask = true, and the data does not say which token separates documents",
+            where=recipe.data.path,
+            hint="auscult data prepare writes shards that do",
+        )
+    return splits
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, recipe: Path, ranks: Ranks, *, accept_changes: bool) -> Iterator[None]:
+    """Make the folder and keep other processes out of it."""
+    if ranks.rank != 0:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK).open("w")
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written ({error.strerror}). Next: choose another --output.") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(
+                f"{folder}: another process trains there. Next: wait for it, or choose another --output."
+            ) from None
+        copy = folder / ("recipe.toml" if recipe.suffix != ".py" else recipe.name)
+        if accept_changes or not copy.exists():
+            partial = copy.with_suffix(".partial")
+            partial.write_bytes(recipe.read_bytes())
+            partial.replace(copy)
+        yield
+
+
+def _checkpoint(folder: Path, ranks: Ranks, notes: list[str]) -> tuple[int, dict[str, Any] | None]:
+    """Return the step of the last good checkpoint and its facts, which rank 0 finds; 0 and None where there is none."""
+    step, facts = 0, None
+    problem: UnreadableInput | None = None
+    if ranks.rank == 0:
+        try:
+            found = good_checkpoint(folder / "checkpoints", notes.append)
+        except UnreadableInput as error:
+            step, problem = -1, error
+        else:
+            if found is not None:
+                facts = found[1]
+                step = facts["step"]
+    step = ranks.least(step if ranks.rank == 0 else _LAST)
+    if step < 0:
+        raise problem or UnreadableInput("no checkpoint is whole; rank 0 says more", where=str(folder))
+    if step and facts is None:
+        text = (folder / "checkpoints" / f"step-{step:08d}" / "checkpoint.json").read_text(encoding="utf-8")
+        facts = json.loads(text)
+    return step, facts
+
+
+def _seams(
+    recipe: TrainingRecipe,
+    saved: Mapping[str, Any],
+    step: int,
+    splits: Mapping[str, TokenSplit],
+    *,
+    accept_changes: bool,
+    folder: Path,
+) -> list[str]:
+    """Return what is to be told of a resume; refuse what cannot be taken up, or was not accepted."""
+    try:
+        before = recipe_from_values(saved["recipe"])
+    except (KeyError, TypeError):
+        raise UnreadableInput(
+            "its recipe is not one that this version of auscult reads",
+            where=str(folder / "checkpoints"),
+            found=f"auscult {saved.get('auscult_version')}",
+            hint="go on with that version, or choose another --output",
+        ) from None
+    found = seams(
+        before,
+        recipe,
+        step,
+        shapes_before=_shapes(before.model),
+        shapes_now=_shapes(recipe.model),
+        same_data=saved.get("data_fingerprint") == splits["train"].fingerprint,
+    )
+    if found.impossible:
+        raise UsageError(
+            f"{folder}: the checkpoint of step {step:,} cannot be taken up: {'; '.join(found.impossible)}. Next: train into"
+            " another folder (--output), from its weights if you like (weights under [model])."
+        )
+    if found.changes and not accept_changes:
+        raise UsageError(
+            f"{folder}: the recipe is no longer that of the checkpoint at step {step:,}: {'; '.join(found.changes)}. Next: undo"
+            " the change, accept it with --accept-changes, or train from step 0 into another folder (--output)."
+        )
+    return [f"going on from step {step:,}", *(f"changed at step {step:,}: {change}" for change in found.changes)]
+
+
+def _shapes(model: ModelSettings) -> dict[str, tuple[int, ...]]:
+    import torch
+
+    from .trainer.model import Transformer
+
+    with torch.device("meta"):
+        return {name: tuple(one.shape) for name, one in Transformer(model, seed=None).named_parameters()}
+
+
+def _facts(
+    recipe: TrainingRecipe, trainer: Trainer, splits: Mapping[str, TokenSplit], machine: _Machine, ranks: Ranks
+) -> dict[str, Any]:
+    import torch
+
+    model, dtype = blueprint_of(recipe.model), _dtype(recipe, machine)
+    card = find_gpu(machine.gpu) if machine.gpu is not None else None
+    share = recipe.sequences_per_step // ranks.world_size
+    return {
+        "auscult_version": __version__,
+        "torch_version": torch.__version__,
+        "recipe_digest": recipe_digest(recipe),
+        "parameters_total": count_parameters(model).total,
+        "tokens_per_step": recipe.batch.tokens_per_step,
+        "micro_batch": trainer.micro_batch,
+        "gradient_accumulation_steps": share // trainer.micro_batch,
+        "world_size": ranks.world_size,
+        "device": machine.device,
+        "gpu": machine.gpu,
+        "dtype": dtype,
+        "compiled": machine.compiled,
+        "cross_entropy": trainer.model.cross_entropy,
+        "flops_per_token": count_flops(model, context=recipe.model.context, convention="nanogpt").training,
+        "peak_flops_per_s": None if card is None else card.peak_flops_per_s(dtype),
+        "mfu_convention": MFU_CONVENTION,
+        "train_tokens": splits["train"].token_count,
+        "val_tokens": splits["val"].token_count if "val" in splits else None,
+    }
+
+
+@contextlib.contextmanager
+def _told_of_lost_ranks(trainer: Trainer, ranks: Ranks) -> Iterator[None]:
+    """Turn what a collective raises when another process went away into one paragraph."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = str(error)
+        if ranks.world_size == 1 or not any(word in said.lower() for word in ("gloo", "nccl", "connection", "peer")):
+            raise
+        raise LostRank(
+            f"Rank {ranks.rank} lost the others at step {trainer.step:,} ({said.splitlines()[0][:200]}). Next: look at the first"
+            f" error above, mend it, and start the same command again: it goes on from the last checkpoint in"
+            f" {trainer.checkpoints.folder}."
+        ) from None
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
