@@ -4,6 +4,7 @@
 # make accuracy compares our estimates, and other estimators', with public measurements: docs/accuracy.md
 # make bench-trainer  measures our trainer and its peers on this machine and writes docs/performance.md; the machine should be quiet
 # make gpu-truth      measures what needs a GPU, in one call of at most 9.5 minutes (PYTHON: one whose torch has CUDA)
+# make example      trains the three runs of examples/width-or-dropout, each in less than ten minutes on two cores
 # make fuzz   fuzzes every reader for FUZZ_SECONDS each (make fuzz DIALECT=nanogpt: one of them)
 PYTHON ?= python3
 VENV   ?= .venv
@@ -14,7 +15,9 @@ BENCH  ?= .venv-bench
 FUZZ_SECONDS ?= 600
 DIALECT ?=
 
-.PHONY: demo test check lint types unit corpus accuracy fuzz bench bench-trainer gpu-truth docs lock clean
+EXAMPLE := examples/width-or-dropout
+
+.PHONY: demo example test check lint types unit corpus accuracy fuzz bench bench-trainer gpu-truth docs lock clean
 
 demo: $(VENV)/.core
 	@$(BIN)/auscult diagnose examples/fineweb-40m --fail-on never
@@ -65,6 +68,14 @@ $(BENCH)/.ready: benchmarks/trainer/requirements.txt
 gpu-truth:
 	$(PYTHON) -m benchmarks.gpu_truth --output benchmarks/gpu_truth/results
 	PYTHONPATH=src $(PYTHON) -m benchmarks.trainer.page
+
+example: $(VENV)/.dev
+	@test -d $(EXAMPLE)/corpus || $(BIN)/auscult data corpus --output $(EXAMPLE)/corpus
+	@$(BIN)/auscult data prepare $(EXAMPLE)/corpus --output $(EXAMPLE)/data --tokenizer bytes --val-share 0.1
+	$(BIN)/auscult train $(EXAMPLE)/narrow.toml --force
+	$(BIN)/auscult train $(EXAMPLE)/narrow-no-dropout.toml
+	$(BIN)/auscult train $(EXAMPLE)/wide.toml
+	@$(BIN)/python scripts/width_or_dropout.py runs
 
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/generate_docs.py

@@ -15,7 +15,7 @@ from auscult.report.pages import check_index, check_page, dialect_page, hardware
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scripts.recipe_tables import with_settings  # noqa: E402  # the checkout is put on the path first
+from scripts.recipe_tables import with_settings  # the checkout is put on the path first
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 FOLDER = DOCS / "checks"

@@ -105,7 +105,7 @@ def recipes(draw: st.DrawFn) -> TrainingRecipe:
         name=draw(st.sampled_from(["run", "gpt2-124m", "a b", "é"])),
         seed=draw(st.integers(0, 2**40)),
         model=model,
-        data=DataSettings(path="/data/tokens", document_mask=flex and draw(st.booleans()), verify=draw(st.booleans())),
+        data=DataSettings(path="/data/tokens", document_mask=draw(st.booleans()), verify=draw(st.booleans())),
         batch=BatchSettings(micro * passes * model.context, micro if draw(st.booleans()) else None),
         optimizer=OptimizerSettings(
             name=draw(st.sampled_from(["adamw", "muon"])),
@@ -122,7 +122,7 @@ def recipes(draw: st.DrawFn) -> TrainingRecipe:
             min_learning_rate=0.0 if kind == "constant" else rate * draw(st.floats(0, 1)),
         ),
         machine=MachineSettings(
-            device=draw(st.sampled_from(["auto", "cpu", "cuda"])),
+            device=draw(st.sampled_from(["auto", "cuda"] if flex else ["auto", "cpu", "cuda"])),
             gpu=draw(st.sampled_from([None, "RTX 4070"])),
             dtype=draw(st.sampled_from(["auto", "bfloat16", "float32"])),
             compile=draw(st.booleans()),

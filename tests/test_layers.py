@@ -15,6 +15,7 @@ RANK: dict[str, float] = {
     "errors": 0,
     "prose": 0,
     "run": 0,
+    "version": 0,
     "recipe": 0.5,
     "journal": 1,
     "architectures": 1,
@@ -31,9 +32,9 @@ RANK: dict[str, float] = {
     "oom": 6,
     "report": 7,
     "preflight": 7.5,
-    "__init__": 8,
     "trainer": 8.5,
     "training": 8.7,
+    "__init__": 8.8,
     "cli": 9,
     "__main__": 10,
 }

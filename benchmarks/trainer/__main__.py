@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -63,6 +64,7 @@ def run_subject(
             "HF_HUB_OFFLINE": "1",
         }
         command = [sys.executable, "-m", f"benchmarks.trainer.{module}", str(case), str(result)]
+        before, own_before = _processor_s(), _children_s()
         done = subprocess.run(
             [*command, str(time.perf_counter()), *options],
             cwd=ROOT,
@@ -74,6 +76,10 @@ def run_subject(
         if done.returncode or not result.exists():
             raise RuntimeError(f"{name} failed with {done.returncode}: {(done.stderr or '')[-2000:]}")
         found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+        after = _processor_s()
+        if before is not None and after is not None:
+            busy, whole = after[0] - before[0], after[1] - before[1]
+            found["busy_with_others"] = round(max(0.0, busy - (_children_s() - own_before)) / max(whole, 1e-9), 3)
         return found
 
 
@@ -103,18 +109,28 @@ def _cores() -> int:
 
 def _busy() -> float | None:
     """Return the share of all cores that was busy over two seconds, before anything is started."""
+    before = _processor_s()
+    time.sleep(2)
+    after = _processor_s()
+    if before is None or after is None:
+        return None
+    return round((after[0] - before[0]) / max(1e-9, after[1] - before[1]), 3)
+
+
+def _processor_s() -> tuple[float, float] | None:
+    """Return how long all cores have been busy, what a hypervisor took included, and how long they have been there [s]."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return None
+    values = [int(value) for value in stat.read_text(encoding="ascii").splitlines()[0].split()[1:9]]
+    ticks = os.sysconf("SC_CLK_TCK")
+    return (sum(values) - values[3] - values[4]) / ticks, sum(values) / ticks
 
-    def read() -> tuple[int, int]:
-        values = [int(value) for value in stat.read_text(encoding="ascii").splitlines()[0].split()[1:9]]
-        return sum(values), values[3] + values[4]
 
-    total, idle = read()
-    time.sleep(2)
-    total_after, idle_after = read()
-    return round(1 - (idle_after - idle) / max(1, total_after - total), 3)
+def _children_s() -> float:
+    """Return the processor time of all processes that this one has waited for, and of theirs [s]."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def commit() -> str:

@@ -120,7 +120,9 @@ def _machine(found: Mapping[str, Any], case: Case) -> Iterable[str]:
     yield ""
     memory = f"{about['memory_bytes'] / GIB:.0f} GiB"
     busy = about["busy_before"]
+    others = [run["busy_with_others"] for runs in found["runs"].values() for run in runs if "busy_with_others" in run]
     quiet = "" if busy is None else f"; {100 * busy:.0f} % busy with other things just before"
+    quiet += f", at most {100 * max(others):.0f} % during a process" if others else ""
     yield (
         f"{about['processor']}, {about['cores']} cores, {memory}{', ' + about['gpu'] if 'gpu' in about else ''}; {about['system']}; "
         f"Python {about['python']}, {versions}; commit `{found['commit']}`{quiet}."

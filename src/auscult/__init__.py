@@ -17,11 +17,11 @@ from .errors import AuscultError, InputError, UsageError
 from .prescription import Prescription
 from .readers import Found, Given, Relation, read, read_all
 from .run import Known, Run, Series, Source, Unknown
+from .version import __version__
 
 if TYPE_CHECKING:
     from .planner import Plan, Planning, Request, plan
-
-__version__ = "0.1.0"
+    from .training import Outcome, train
 
 __all__ = [
     "AuscultError",
@@ -35,6 +35,7 @@ __all__ = [
     "Hypothesis",
     "InputError",
     "Known",
+    "Outcome",
     "Plan",
     "Planning",
     "Prescription",
@@ -51,13 +52,18 @@ __all__ = [
     "plan",
     "read",
     "read_all",
+    "train",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the planner when it is first asked for: a diagnosis does without it."""
+    """Import the planner and the trainer when they are first asked for: a diagnosis does without them."""
     if name in ("Plan", "Planning", "Request", "plan"):
         from . import planner
 
         return getattr(planner, name)
+    if name in ("Outcome", "train"):
+        from . import training
+
+        return getattr(training, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

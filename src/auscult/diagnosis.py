@@ -22,6 +22,8 @@ __all__ = ["Diagnosis", "Forecast", "Verdict", "diagnose"]
 FLAT_SLOPE = 0.05
 """Half the slope of published laws here (0.10 to 0.19 nats per e-fold, science.md §3b): flat when even the steep end of the
 interval is below it."""
+FLAT_SLOPE_ELSEWHERE = FLAT_SLOPE / 4
+"""The same where the laws do not hold: a byte is about a quarter of a token of text (4.4 bytes, GPT-2 on English)."""
 LAW_SLOPE = 0.10
 MAX_EXTRAPOLATION = 2.5
 """A line in ln(tokens) is not extended beyond two and a half times the steps seen: laws bend."""
@@ -129,7 +131,7 @@ def _rank(finding: Finding) -> tuple[int, float, int, str]:
     """Order by what acting is worth: nats, then hours, then clarity; errors first within a unit without a value."""
     effect = finding.effect
     worth = -abs(effect.value) if effect.value is not None else 0.0
-    unit = _UNITS[effect.unit] if effect.value is not None else _UNITS["clarity"]
+    unit = _UNITS[effect.unit] if effect.value is not None or effect.reason else _UNITS["clarity"]
     if finding.severity == "error":
         unit = -1 if effect.value is None else min(unit, 0)
     return unit, worth, _SEVERITIES[finding.severity], finding.code
@@ -149,7 +151,7 @@ def _status(exam: Examination, findings: dict[str, Finding]) -> str:
         return "too_short"
     if slope.high < 0:
         return "improving"
-    return "plateau" if -slope.low < FLAT_SLOPE else "too_short"
+    return "plateau" if -slope.low < (FLAT_SLOPE_ELSEWHERE if exam.outside_fits() else FLAT_SLOPE) else "too_short"
 
 
 def _ends_non_finite(exam: Examination) -> bool:
@@ -221,6 +223,10 @@ def _status_sentence(
             return say("Not saturated{named}.", named=named), f"is still falling{rate}"
         case "finished" if slope is not None and slope.high < 0:
             return say("Not saturated{named}.", named=named), "was still falling when the schedule ended"
+        case "finished" if slope is None:
+            return say(
+                "The run is complete{named}.", named=named
+            ), "has too few evaluations to tell whether it still fell"
         case "finished":
             return say(
                 "The run is complete{named}.", named=named
@@ -249,6 +255,8 @@ def _too_short(exam: Examination, named: str) -> Prose:
     count = len(series) if series is not None else 0
     head = "Not the model you named, and w" if named else "W"
     more = exam.more_evaluations(LAW_SLOPE)
+    if exam.outside_fits() and isinstance(exam.noise, Known):
+        more = None  # the slope to expect is that of published laws
     ask = say("; at least {more} more are needed", more=more) if more else say("")
     if count < MIN_EVALUATIONS:
         return say(

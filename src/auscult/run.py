@@ -435,7 +435,8 @@ def split_lines(text: str) -> list[str]:
 class ConfigText:
     """A config as it was written: its text and the place of every value (columns in characters).
 
-    ``assignments`` holds the one in force for each key; ``lost`` the keys whose last assignment was not evaluated.
+    ``assignments`` holds the one in force for each key; ``lost`` the keys whose last assignment was not evaluated. ``dialect``
+    says in whose grammar it is written, and names its keys.
     """
 
     file: str
@@ -444,6 +445,7 @@ class ConfigText:
     assignments: tuple[Assignment, ...]
     comments: tuple[Comment, ...]
     lost: tuple[tuple[str, Problem], ...] = ()
+    dialect: str = "nanogpt_config"
 
     def get(self, key: str) -> Assignment | None:
         """Return the assignment of ``key`` that is in force."""

@@ -7,14 +7,12 @@ import fcntl
 import importlib.util
 import json
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import __version__
 from .data import TokenSplit, open_split
 from .errors import AuscultError, BadConfig, LostRank, UnreadableInput, UsageError
 from .facts.flops import count_flops
@@ -31,8 +29,11 @@ from .recipe import (
     recipe_from_values,
     recipe_values,
 )
+from .version import __version__
 
 if TYPE_CHECKING:
+    import torch
+
     from .trainer.loop import Trainer
     from .trainer.ranks import Ranks
 
@@ -43,7 +44,8 @@ MFU_CONVENTION = "6N+12LdT"
 _LAST = 1 << 62
 """Beyond every step."""
 _LOCK = ".lock"
-_COMPILERS = ("c++", "g++", "clang++")
+_STEP = "auscult_step"
+"""The key of ``weights/config.json`` that says how many steps the weights have had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,34 +119,42 @@ def train(
     if importlib.util.find_spec("torch") is None:
         raise UsageError("auscult train needs PyTorch, which is not installed. Next: pip install 'auscult[train]'.")
     path = Path(path)
-    recipe = load_recipe(path)
+    try:
+        recipe = load_recipe(path)
+    except AuscultError:
+        if os.environ.get("LOCAL_RANK", "0") != "0":  # told once a node, which has its own files
+            raise SystemExit(2) from None
+        raise
     folder = Path(output) if output is not None else Path("runs") / recipe.name
-    with _joined_ranks(recipe.machine.device) as ranks:
-        with contextlib.ExitStack() as held:
-            with _told_once(ranks):
-                machine = _machine(recipe, ranks)
-                splits = _splits(recipe, verify=recipe.data.verify and ranks.rank == 0)
-                before = preflight(
-                    path,
-                    recipe,
-                    gpu=machine.gpu,
-                    world_size=ranks.world_size,
-                    device=machine.device,
-                    memory_bytes=machine.memory_bytes,
-                    compiled=machine.compiled,
-                    train_tokens=splits["train"].token_count,
-                    val_tokens=splits["val"].token_count if "val" in splits else None,
-                    folder=folder,
-                )
-                for line in (*before.lines, *machine.notes) if ranks.rank == 0 else ():
-                    tell(line)
-                if before.refusal is not None and not force:
-                    raise UsageError(before.refusal)
-                if not preflight_only:
-                    held.enter_context(_locked(folder, path, ranks, accept_changes=accept_changes))
-            if preflight_only:
-                return None
-            return _trained(recipe, folder, splits, ranks, machine, before, accept_changes=accept_changes)
+    with _joined_ranks(recipe.machine.device) as ranks, contextlib.ExitStack() as held:
+        with _told_once(ranks):
+            machine = _machine(recipe, ranks, probed=not preflight_only)
+            splits = _splits(recipe, verify=recipe.data.verify and ranks.rank == 0)
+            before = preflight(
+                path,
+                recipe,
+                gpu=machine.gpu,
+                world_size=ranks.world_size,
+                device=machine.device,
+                memory_bytes=machine.memory_bytes,
+                compiled=machine.compiled,
+                train_tokens=splits["train"].token_count,
+                val_tokens=splits["val"].token_count if "val" in splits else None,
+                folder=folder,
+            )
+            for line in (*before.lines, *machine.notes) if ranks.rank == 0 else ():
+                tell(line)
+            if before.refusal is not None and not force:
+                raise UsageError(before.refusal)
+            if not preflight_only:
+                held.enter_context(_locked(folder, ranks))
+        if preflight_only:
+            return None
+        outcome = _trained(path, recipe, folder, splits, ranks, machine, before, accept_changes=accept_changes)
+        ranks.least(
+            0
+        )  # a launcher ends rank 0 when another leaves with a status: it has by now written all that it writes
+        return outcome
 
 
 @contextlib.contextmanager
@@ -187,6 +197,7 @@ def _joined_ranks(device: str) -> Iterator[Ranks]:
 
 
 def _trained(
+    path: Path,
     recipe: TrainingRecipe,
     folder: Path,
     splits: Mapping[str, TokenSplit],
@@ -199,15 +210,16 @@ def _trained(
     import torch
 
     from .trainer.loop import Trainer
-    from .trainer.weights import save_weights
 
     notes: list[str] = []
     with _told_once(ranks):
         step, saved = _checkpoint(folder, ranks, notes)
         if saved is not None:
             notes += _seams(recipe, saved, step, splits, accept_changes=accept_changes, folder=folder)
+        if ranks.rank == 0:
+            _keep_recipe(path, folder, replace_it=accept_changes)
     steps = recipe.schedule.steps
-    if step == steps:
+    if step == steps and ranks.least(_weights_step(folder) if ranks.rank == 0 else _LAST) == steps:
         return Outcome("done", steps, f"{folder}: its {steps:,} steps are done already; nothing is left to train")
     values = recipe_values(recipe)
     journal: Journal | SilentJournal = SilentJournal()
@@ -252,13 +264,31 @@ def _trained(
             with _told_of_lost_ranks(trainer, ranks):
                 trainer.train(kept, meter)
                 weights = trainer.weights()
+                with _told_once(ranks):
+                    if ranks.rank == 0:
+                        _write_weights(weights, trainer)
         except NotFinite as found:
             return _not_finite(found, trainer, journal)
-        if ranks.rank == 0:
-            (folder / "weights").mkdir(exist_ok=True)
-            save_weights(weights, recipe.model, folder / "weights" / "model.safetensors")
-            _write_json(folder / "weights" / "config.json", hugging_face_config(recipe.model))
         return _left(trainer, journal)
+
+
+def _write_weights(weights: dict[str, torch.Tensor], trainer: Trainer) -> None:
+    from safetensors import SafetensorError
+
+    from .trainer.weights import save_weights
+
+    folder, model = trainer.folder / "weights", trainer.recipe.model
+    try:
+        folder.mkdir(exist_ok=True)
+        save_weights(weights, model, folder / "model.safetensors")
+        config = {**hugging_face_config(model), _STEP: trainer.step}  # written last: it vouches for both
+        _write_json(folder / "config.json", config)
+    except (OSError, SafetensorError) as error:
+        raise UnreadableInput(
+            f"the weights could not be written ({error}); the checkpoint of step {trainer.step:,} is",
+            where=str(folder),
+            hint="make room and run the same command: it has nothing else left to do",
+        ) from None
 
 
 def _left(trainer: Trainer, journal: Journal | SilentJournal) -> Outcome:
@@ -282,24 +312,38 @@ def _not_finite(found: NotFinite, trainer: Trainer, journal: Journal | SilentJou
     return Outcome("not_finite", found.step, said)
 
 
-def _machine(recipe: TrainingRecipe, ranks: Ranks) -> _Machine:
+def _machine(recipe: TrainingRecipe, ranks: Ranks, *, probed: bool) -> _Machine:
     import torch
 
     device, notes = ranks.device.type, []
     compiled = recipe.machine.compile
-    if compiled and device == "cpu" and not any(shutil.which(name) for name in _COMPILERS):
-        compiled = False
-        notes.append(
-            "There is no C++ compiler (c++, g++ or clang++), which torch.compile needs on a CPU: training runs eager."
-        )
-    if compiled and device == "cuda" and importlib.util.find_spec("triton") is None:
-        compiled = False
-        notes.append("Triton is not installed, which torch.compile needs on a GPU: training runs eager.")
+    if compiled and probed:
+        problem = _compile_problem(ranks.device)
+        if not ranks.least(int(problem is None)):
+            compiled = False
+            notes.append(
+                f"torch.compile does not work here ({problem or 'on another rank'}): training runs eager, which is slower."
+                " It needs a C++ compiler (g++) and the headers of Python (python3-dev), on a GPU Triton too."
+            )
     if device == "cuda":
         properties = torch.cuda.get_device_properties(ranks.device)
         return _Machine(device, properties.name, properties.total_memory, compiled, tuple(notes))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return _Machine(device, None, memory, compiled, tuple(notes))
+
+
+def _compile_problem(device: torch.device) -> str | None:
+    """Compile next to nothing and return in a line why that did not work, if so; only a compiler that runs proves itself."""
+    import torch
+
+    def twice(x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+    try:
+        torch.compile(twice)(torch.ones(8, device=device))
+    except Exception as error:  # of torch's compilers, of a C++ compiler, of a linker: each has its own
+        return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return None
 
 
 def _dtype(recipe: TrainingRecipe, machine: _Machine) -> str:
@@ -309,18 +353,11 @@ def _dtype(recipe: TrainingRecipe, machine: _Machine) -> str:
 
 def _splits(recipe: TrainingRecipe, *, verify: bool) -> dict[str, TokenSplit]:
     where = Path(recipe.data.path)
-    splits = {"train": open_split(where, "train", verify=verify)}
-    if recipe.evaluation.every_steps:
-        splits["val"] = open_split(where, "val", verify=verify)
-    for name, split in splits.items():
-        if split.vocab_size is not None and split.vocab_size > recipe.model.vocab_size:
-            raise BadConfig(
-                "the data has more tokens than the model",
-                where=recipe.data.path,
-                expected=f"a vocabulary of at most vocab_size = {recipe.model.vocab_size:,}",
-                found=f"{split.vocab_size:,}",
-                hint=f"set vocab_size = {-(-split.vocab_size // 64) * 64} under [model]",
-            )
+    names: tuple[Literal["train", "val"], ...] = ("train", "val") if recipe.evaluation.every_steps else ("train",)
+    limit = recipe.model.vocab_size
+    splits: dict[str, TokenSplit] = {}
+    for name in names:
+        split = splits[name] = open_split(where, name, verify=verify, vocab_limit=limit)
         if not split.sequence_count(recipe.model.context):
             raise BadConfig(
                 f"the {name} split is too short",
@@ -339,7 +376,7 @@ def _splits(recipe: TrainingRecipe, *, verify: bool) -> dict[str, TokenSplit]:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, recipe: Path, ranks: Ranks, *, accept_changes: bool) -> Iterator[None]:
+def _locked(folder: Path, ranks: Ranks) -> Iterator[None]:
     """Make the folder and keep other processes out of it."""
     if ranks.rank != 0:
         yield
@@ -356,12 +393,31 @@ def _locked(folder: Path, recipe: Path, ranks: Ranks, *, accept_changes: bool) -
             raise UsageError(
                 f"{folder}: another process trains there. Next: wait for it, or choose another --output."
             ) from None
-        copy = folder / ("recipe.toml" if recipe.suffix != ".py" else recipe.name)
-        if accept_changes or not copy.exists():
-            partial = copy.with_suffix(".partial")
-            partial.write_bytes(recipe.read_bytes())
-            partial.replace(copy)
         yield
+
+
+def _keep_recipe(recipe: Path, folder: Path, *, replace_it: bool) -> None:
+    """Copy the recipe that a run began with, or that was accepted since, into its folder."""
+    copy = folder / ("recipe.toml" if recipe.suffix != ".py" else recipe.name)
+    if copy.exists() and not replace_it:
+        return
+    partial = copy.with_suffix(".partial")
+    try:
+        partial.write_bytes(recipe.read_bytes())
+        partial.replace(copy)
+    except OSError as error:
+        raise UsageError(
+            f"{copy}: cannot be written ({error.strerror}). Next: make room, or choose another --output."
+        ) from None
+
+
+def _weights_step(folder: Path) -> int:
+    """Return the step that the weights of a run are of; -1 where there are none, or a kill came between them and their config."""
+    try:
+        found = json.loads((folder / "weights" / "config.json").read_text(encoding="utf-8"))[_STEP]
+    except (OSError, ValueError, KeyError, TypeError):
+        return -1
+    return found if isinstance(found, int) else -1
 
 
 def _checkpoint(folder: Path, ranks: Ranks, notes: list[str]) -> tuple[int, dict[str, Any] | None]:

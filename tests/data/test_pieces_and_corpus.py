@@ -33,7 +33,7 @@ def test_a_cut_is_between_a_letter_and_the_end_of_its_line() -> None:
         (b"one\ntwo.\nthree", 3),
         (b"one\r\ntwo.\r\nthree", 3),
         (b"one\n\n\n  two.\n", 3),
-        (b"one.\ntwo.\nthree", 9 - 1),
+        (b"one.\ntwo.\nthree", 9),
         ("no line \u00e9nds".encode(), len("no line \u00e9nds".encode())),
         (b"ends within \xe2\x82", len(b"ends within ")),
     ):

@@ -217,12 +217,12 @@ def test_a_manifest_cannot_point_elsewhere(own: Path) -> None:
 
 def test_files_are_closed_with_the_split(own: Path) -> None:
     """No handle outlives its split."""
-    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else None  # noqa: PTH208 - iterdir holds a handle of its own
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else None  # noqa: PTH208 # iterdir holds a handle of its own
     split = open_split(own, "train", verify=False)
     every_sequence(split, 500)
     del split
     if before is not None:
-        assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - iterdir holds a handle of its own
+        assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 # iterdir holds a handle of its own
 
 
 def test_an_index_out_of_range_is_the_callers_fault(own: Path) -> None:

@@ -56,7 +56,7 @@ NEOX: dict[str, Any] = {
 }
 
 
-class Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch types no __init_subclass__
+class Allocations(TorchDispatchMode):
     """Records the size of every storage that an operation makes, by phase."""
 
     def __init__(self) -> None:

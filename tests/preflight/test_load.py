@@ -179,7 +179,7 @@ def test_a_value_of_another_kind_is_refused_at_its_line(table: str, setting: str
         ("[batch]\nmicro_batch = 7\n", 2, "does not divide the 480 sequences.*choose 6 or 8"),
         ("[batch]\nmicro_batch = 1000\n", 2, "choose 1 or 480|choose 480"),
         ("[model]\ndropout = 0.1\n[machine]\nattention = 'flex'\n", 2, "FlexAttention has no dropout"),
-        ("[data]\ndocument_mask = true\npath = 'x'\n", 2, "document_mask needs FlexAttention"),
+        ("[machine]\nattention = 'flex'\ndevice = 'cpu'\n", 2, "FlexAttention has no backward pass on a CPU"),
         ("[schedule]\nsteps = 50\n", 2, r"warmup_steps = 100 \(the default\), steps = 50"),
         ("[schedule]\nwarmup_steps = 1000\n", 2, r"steps = 1000 \(the default\).*below 1,000"),
         ("[schedule]\ndecay_steps = 100\n", 2, "decay ends before the warm-up"),

@@ -2,13 +2,16 @@
 
 Every rank is a forked process that has the environment that torchrun gives it and runs the command line, and nothing watches
 over it: what torchrun does when a rank fails is not done here, so that whoever hangs is seen hanging. A request and its answer
-are a line of JSON each: ``{"arguments", "world_size", "kill"?, "count"?, "timeout_s"?}`` -> ``{"statuses", "outputs", ...}``.
+are a line of JSON each: ``{"arguments", "world_size", "kill"?, "counted_steps"?}`` -> ``{"statuses", "outputs", ...}``.
+
+usage: python ranks_world.py RECIPE (any good one: what its preflight imports is imported once)
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
 import os
 import signal
@@ -17,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +28,16 @@ SLOWEST_S = 60.0
 
 
 def main() -> None:
-    for name in ("auscult.cli", "auscult.training", "auscult.trainer.loop", "auscult.trainer.weights", "torch.profiler"):
+    for name in (
+        "auscult.cli",
+        "auscult.training",
+        "auscult.trainer.loop",
+        "auscult.trainer.weights",
+        "torch.profiler",
+    ):
         importlib.import_module(name)
+    with contextlib.redirect_stdout(io.StringIO()):
+        importlib.import_module("auscult.cli").main(["train", sys.argv[1], "--preflight"])
     for line in sys.stdin:
         print(json.dumps(_answer(json.loads(line))), flush=True)
 
@@ -37,9 +49,10 @@ def _answer(asked: dict[str, Any]) -> dict[str, Any]:
         found.close()
         began, size = time.monotonic(), asked["world_size"]
         pids = [_forked(asked, rank, port, Path(scratch)) for rank in range(size)]
-        statuses, ended_s = [None] * size, [0.0] * size
+        statuses: list[int | None] = [None] * size
+        ended_s = [0.0] * size
         kill, killed_s = asked.get("kill"), None
-        while None in statuses and time.monotonic() - began < asked.get("timeout_s", SLOWEST_S):
+        while None in statuses and time.monotonic() - began < SLOWEST_S:
             if kill is not None and killed_s is None and _reached(Path(kill["log"]), kill["step"]):
                 for rank in kill["ranks"]:
                     os.kill(pids[rank], kill["signal"])
@@ -78,7 +91,7 @@ def _forked(asked: dict[str, Any], rank: int, port: int, scratch: Path) -> int:
             os.environ.update({name: str(value) for name, value in told.items()}, MASTER_ADDR="127.0.0.1")
         from auscult.cli import main as command
 
-        with _counted(scratch / f"{rank}.counts") if asked.get("count") else contextlib.nullcontext():
+        with _counted(scratch / f"{rank}.counts", asked.get("counted_steps", [])):
             status = command(asked["arguments"])
     except SystemExit as left:
         status = left.code if isinstance(left.code, int) else 1
@@ -93,8 +106,8 @@ def _forked(asked: dict[str, Any], rank: int, port: int, scratch: Path) -> int:
 
 
 @contextlib.contextmanager
-def _counted(file: Path) -> Any:
-    """Count the collectives of each training step, those that torch starts from C++ included, as its profiler sees them."""
+def _counted(file: Path, steps: list[int]) -> Iterator[None]:
+    """Count the collectives of some training steps, those that torch starts from C++ included, as its profiler sees them."""
     from torch.profiler import ProfilerActivity, profile
 
     from auscult.trainer.loop import Trainer
@@ -102,12 +115,14 @@ def _counted(file: Path) -> Any:
     step, counts = Trainer._train_step, []
 
     def counted(self: Trainer) -> Any:
+        if self.step not in steps:
+            return step(self)
         with profile(activities=[ProfilerActivity.CPU]) as seen:
             out = step(self)
         counts.append(dict(Counter(event.name for event in seen.events() if event.name.startswith("c10d::"))))
         return out
 
-    Trainer._train_step = counted
+    Trainer._train_step = counted  # type: ignore[method-assign]  # only within this process
     yield
     file.write_text(json.dumps(counts))
 

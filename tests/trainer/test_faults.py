@@ -16,7 +16,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +159,7 @@ def test_a_second_interrupt_insists(place: Path, tmp_path: Path) -> None:
 def test_compiled_runs_resume_bit_equal(place: Path, tmp_path: Path) -> None:
     """With torch.compile, too: killed and resumed, a run has the losses and weights of one that was left alone."""
     recipe = write_recipe(
-        tmp_path / "r.toml", place / "tokens", machine__compile=True, schedule__steps=20, evaluation__every_steps=10
+        tmp_path / "r.toml", place / "tokens", machine__compile=True, schedule__steps=20, evaluation__every_steps=0
     )
     environment = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
     done = start(recipe, folder=tmp_path / "whole", environment=environment).end()
@@ -198,12 +197,11 @@ def test_a_full_disk_costs_a_checkpoint_not_the_run(place: Path, whole: Path, tm
     run = start(place / "recipe.toml", folder=folder).at_step(2 * SAVED + 1)
     wait_until(lambda: 2 * SAVED in checkpoints(folder), run)
     disk(run, free=False)
-    kept, size = checkpoints(folder), (folder / "log.jsonl").stat().st_size
-    wait_until(lambda: partial(folder) is not None, run, pause_s=0)  # the next save fails …
-    wait_until(lambda: partial(folder) is None, run, pause_s=0)
-    wait_until(lambda: partial(folder) is not None, run, pause_s=0)  # … and the one after
-    assert set(checkpoints(folder)) >= set(kept[-2:])
-    assert (folder / "log.jsonl").stat().st_size <= size + 2000
+    kept = checkpoints(folder)
+    for _ in range(2):  # saves that fail
+        wait_until(lambda: partial(folder) is not None, run, pause_s=0)
+        wait_until(lambda: partial(folder) is None, run, pause_s=0)
+    assert checkpoints(folder) == kept
     disk(run, free=True)
     done = run.end()
     assert done.status == 0, done
@@ -315,7 +313,7 @@ def test_a_shard_cut_short_under_a_running_job(tmp_path: Path) -> None:
         stream.truncate(100)
     done = run.end()
     assert done.status == 2
-    assert "train.bin: the shard ends at token 50: it was cut short after it was opened" in done.paragraph
+    assert "it was cut short after it was opened. Expected 40,000 tokens" in done.paragraph
     assert checkpoints(folder)[-1] == max(key[1] for key in losses(folder, "step")) + 1
     (data / "train.bin").write_bytes(all_of_it)
     resumed(folder, recipe)
@@ -381,16 +379,25 @@ def test_without_a_whole_checkpoint_nothing_is_started_or_deleted(place: Path, c
 def test_a_loss_that_is_not_finite_stops_the_run(place: Path, tmp_path: Path) -> None:
     """Exit 1, the step and why, the last good checkpoint named, and nothing saved of what came after."""
     recipe = write_recipe(
-        tmp_path / "r.toml", place / "tokens", optimizer__learning_rate=1e10, optimizer__weight_decay=0.0
+        tmp_path / "r.toml",
+        place / "tokens",
+        optimizer__learning_rate=100.0,
+        optimizer__weight_decay=10.0,  # each step turns the matrices round and makes them 999 times larger
+        schedule__warmup_steps=0,
+        checkpoint__every_steps=2,
     )
     folder = tmp_path / "run"
     done = start(recipe, folder=folder).end()
-    assert done.status == 1
-    stopped = re.match(r"auscult: Step (\d+): loss (nan|inf)", done.paragraph)
+    assert done.status == 1, done
+    stopped = re.match(r"auscult: Step (\d+): loss", done.paragraph)
     assert stopped, done.paragraph
+    step, kept = int(stopped[1]), checkpoints(folder)
     assert "nothing of that state was saved" in done.paragraph
-    assert "auscult diagnose" in done.paragraph
-    assert all(step <= int(stopped[1]) for step in checkpoints(folder))
+    assert f"The last good state is {folder / 'checkpoints'}/step-{kept[-1]:08d}." in done.paragraph
+    assert f"auscult diagnose {folder}" in done.paragraph
+    assert kept[-1] in (step, step - 1), "saved before the step that went wrong, and nothing after it"
+    assert max(key[1] for key in losses(folder, "step")) == step - 1
+    assert events(folder)[-1]["event"] == "stop"
     assert not (folder / "weights").exists()
 
 
@@ -543,10 +550,10 @@ def test_without_torch_the_message_says_what_to_install(place: Path, tmp_path: P
 
 
 @pytest.fixture
-def tools(tmp_path: Path) -> Iterator[Path]:
+def tools(tmp_path: Path) -> Path:
     """A folder of programs, to be PATH."""
     (tmp_path / "bin").mkdir()
-    return (tmp_path / "bin")
+    return tmp_path / "bin"
 
 
 @pytest.mark.parametrize("compilers", [(), ("g++",), ("clang++",), ("c++",)])
@@ -557,7 +564,9 @@ def test_without_a_working_compiler_training_is_eager(
     for name in compilers:
         (tools / name).write_text("#!/bin/sh\necho no headers >&2\nexit 1\n")
         (tools / name).chmod(0o755)
-    recipe = write_recipe(tmp_path / "r.toml", place / "tokens", machine__compile=True, schedule__steps=2)
+    recipe = write_recipe(
+        tmp_path / "r.toml", place / "tokens", machine__compile=True, schedule__steps=2, schedule__warmup_steps=1
+    )
     environment = {"PATH": f"{tools}", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
     if compilers:
         environment["PATH"] += ":/bin" if Path("/bin/sh").resolve().parent == Path("/bin") else ""

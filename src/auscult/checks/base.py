@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from ..examination import Examination
+from ..examination import Examination, key_of
 from ..prose import Prose
 from ..run import Notice, Problem, Source, Unknown
 
@@ -28,6 +28,7 @@ __all__ = [
     "Outcome",
     "Severity",
     "Verdict",
+    "change",
     "check",
     "examine",
     "noticed",
@@ -43,7 +44,7 @@ Unit: TypeAlias = Literal["nats", "hours", "GiB", "clarity"]
 class Edit:
     """One change of the recipe: a config key, its value now and after, why, and what it does to the run.
 
-    ``safe`` keeps the mathematics (a comment, batch against accumulation); ``changes_result`` does not;
+    ``key`` is the run's own config's, ``setting`` the same in canonical terms (see :func:`change`). ``safe`` keeps the mathematics (a comment, batch against accumulation); ``changes_result`` does not;
     ``needs_restart`` makes present checkpoints unusable.
     """
 
@@ -52,16 +53,38 @@ class Edit:
     after: Any
     why: Prose
     safety: Safety
+    setting: str
+
+    @property
+    def word(self) -> str:
+        """The key without its table."""
+        return self.key.rpartition(".")[2]
+
+
+def change(exam: Examination, setting: str, before: Any, after: Any, why: Prose, safety: Safety) -> tuple[Edit, ...]:
+    """Return the edit of a setting under the name that the run's own config has for it; none where it has none.
+
+    Parameters
+    ----------
+    setting : str
+        In canonical terms: ``d_model``, ``decay_steps`` …
+    """
+    key = key_of(exam.run, setting)
+    return () if key is None else (Edit(key, before, after, why, safety, setting),)
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What acting on a finding is worth, in the unit people pay in; negative nats are a lower loss."""
+    """What acting on a finding is worth, in the unit people pay in; negative nats are a lower loss.
+
+    ``reason`` says why there is no value, where the unit has one and nothing tells it.
+    """
 
     unit: Unit
     value: float | None = None
     low: float | None = None
     high: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,9 @@ def add_plan(verbs: Any) -> None:
         help="config: the best plan as a config of --dialect (default: terminal)",
     )
     answer.add_argument("--output", metavar="FILE", help="write the answer there instead of stdout, atomically")
-    answer.add_argument("--dialect", metavar="NAME", help="whose config to write: auscult, nanogpt, hf, litgpt or torchtitan")
+    answer.add_argument(
+        "--dialect", metavar="NAME", help="whose config to write: auscult, nanogpt, hf, litgpt or torchtitan"
+    )
     answer.add_argument("--write", metavar="FILE", help="write the best plan's config there; never overwrites")
     answer.add_argument("--quiet", action="store_true", help="the first screen only")
     parser.set_defaults(run=_plan)
@@ -241,7 +243,9 @@ def _config(planning: Planning, arguments: argparse.Namespace) -> tuple[Document
     if dialect is None and arguments.write is not None:
         dialect = _DIALECTS.get(Path(arguments.write).suffix)
     if dialect is None:
-        raise UsageError("Whose config is to be written? Next: say --dialect auscult, nanogpt, hf, litgpt or torchtitan.")
+        raise UsageError(
+            "Whose config is to be written? Next: say --dialect auscult, nanogpt, hf, litgpt or torchtitan."
+        )
     return config_of(planning, dialect)
 
 

@@ -5,101 +5,39 @@ from __future__ import annotations
 import contextlib
 import copy
 import errno
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from .. import __version__
 from ..errors import UsageError
+from ..version import __version__
 from .checksum import file_sha256
-from .documents import UNIT_BYTES, Cursor, DocumentsBy, units
+from .documents import Cursor, units
 from .draw import METHOD
 from .encoding import ResolvedTokenizer, resolve_tokenizer
 from .errors import BadData
 from .formats import SPLITS
-from .ledger import LEDGER, VERSION, Ledger, Progress
-from .manifest import MANIFEST, Manifest, SourceEntry, SplitEntry, TokenizerEntry, read_manifest
+from .ledger import LEDGER, Ledger, Progress
+from .manifest import MANIFEST, Manifest, SourceEntry, SplitEntry, TokenizerEntry
 from .noise import noise_warning
 from .pool import Pool, default_workers
+from .prepare_settings import DEFAULT_VAL_SHARE, PrepareSettings
+from .sameness import asked_for, same_as_before, share_of_begun, shown
 from .shard_writer import ShardWriter, sync_folder
+from .share import val_share
 from .sources import Source, find_sources
-from .worker import Encoded, Encoder
+from .worker import Encoded
 
 __all__ = ["DEFAULT_VAL_SHARE", "PrepareSettings", "Prepared", "Seen", "prepare"]
 
-DEFAULT_VAL_SHARE = 0.005
-COMMIT_EVERY_S = 2.0
-"""At most so much work is done again after a crash."""
 TOKENIZER_FILE = "tokenizer.json"
-_SAMPLED_SOURCES, _SAMPLE_BYTES = 4, 1 << 20
 _MAX_NAMED = 3
 _BYTES_WORTH_A_WORKER = 16 << 20
 """Starting a process takes about as long as tokenizing so much."""
-
-
-@dataclass(frozen=True, slots=True)
-class PrepareSettings:
-    """What ``auscult data prepare`` can be told.
-
-    Attributes
-    ----------
-    tokenizer, separator : str
-        See :func:`~auscult.data.encoding.resolve_tokenizer`.
-    val_share : float, optional
-        Share of documents that validate; ``DEFAULT_VAL_SHARE`` where nothing is said.
-    val_tokens : int, optional
-        Instead of a share: about how many tokens validate. The share that gives them is estimated from a sample.
-    val_noise : float
-        Standard error that the validation split may have by itself [nats/token], above which there is a warning.
-    text_column : str
-        Of JSON lines and tables.
-    documents_by : {"file", "blank-lines"}
-        What a document of a text file is.
-    shard_tokens : int
-        Tokens of a shard.
-    limit_tokens : int, optional
-        Stop after the document that reaches so many, both splits counted.
-    seed : int
-        Of the split.
-    workers : int, optional
-        Processes; where nothing is said one for each core, as far as there is work for it.
-    commit_every_s : float
-        How often what was done becomes durable [s].
-    unit_bytes : int
-        About how much text a worker gets at a time; the result does not depend on it.
-    """
-
-    tokenizer: str
-    separator: str = "auto"
-    val_share: float | None = None
-    val_tokens: int | None = None
-    val_noise: float = 0.005
-    text_column: str = "text"
-    documents_by: DocumentsBy = "file"
-    shard_tokens: int = 100_000_000
-    limit_tokens: int | None = None
-    seed: int = 1337
-    workers: int | None = None
-    commit_every_s: float = COMMIT_EVERY_S
-    unit_bytes: int = UNIT_BYTES
-
-    def __post_init__(self) -> None:
-        if self.val_share is not None and self.val_tokens is not None:
-            raise UsageError("--val-share and --val-tokens both say how much validates. Next: give one of them.")
-        if self.val_share is not None and not 0 <= self.val_share < 1:
-            raise UsageError(f"--val-share: expected from 0 to less than 1, found {self.val_share}.")
-        if not self.val_noise > 0:
-            raise UsageError(f"--val-noise: expected more than 0 nats, found {self.val_noise}.")
-        if self.shard_tokens < 1 or (self.workers is not None and self.workers < 1):
-            raise UsageError("--shard-tokens and --workers: expected 1 or more.")
-        if self.val_tokens is not None and self.limit_tokens is not None and self.val_tokens >= self.limit_tokens:
-            raise UsageError("--val-tokens leaves nothing of --limit-tokens to train on. Next: ask for fewer.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +105,9 @@ def prepare(
     if settings.documents_by == "file" and len(found.sources) == 1 and found.sources[0].kind == "text":
         _refuse_one_document(found.sources[0], settings)
     warnings = _of_ignored(found.ignored)
-    asked = _asked(settings, tokenizer, found.sources)
+    asked = asked_for(settings, tokenizer, found.sources)
     if (output / MANIFEST).exists():
-        manifest = _same_as_before(output, asked)
+        manifest = same_as_before(output, asked)
         warnings += _of_split(manifest, settings)
         return Prepared(manifest, resumed=False, already_there=True, warnings=warnings)
     _make_folder(output)
@@ -178,13 +116,13 @@ def prepare(
         if begun is not None and begun[1].cursor == Cursor() and not begun[1].ended:
             begun = None  # nothing was written: whatever is asked for now may begin
         if begun is None:
-            share = _share(settings, tokenizer, found.sources)
+            share = val_share(settings, tokenizer, found.sources)
             progress = Progress()
             if tokenizer.text is not None:
                 _write_durably(output / TOKENIZER_FILE, tokenizer.text)
             ledger.begin({**asked, "share": share})
         else:
-            share, progress = _continued(output, begun[0], asked), begun[1]
+            share, progress = share_of_begun(output, begun[0], asked), begun[1]
         workers = settings.workers or _workers(found.sources, tokenizer)
         with Pool(workers, tokenizer, settings.seed, share) as pool:
             _write(found.sources, output, settings, tokenizer, ledger, progress, pool, watch)
@@ -339,7 +277,7 @@ def _manifest(
         },
         text_bytes=progress.text_bytes,
         empty_documents=progress.empty_documents,
-        settings=_shown(settings),
+        settings=shown(settings),
         sources=entries,
         auscult=__version__,
     )
@@ -364,142 +302,6 @@ def _hash_unchanged(source: Source) -> str:
             "the file changed while it was prepared", where=source.location, hint="delete the output, and start again"
         )
     return digest
-
-
-def _shown(settings: PrepareSettings) -> dict[str, Any]:
-    """Return the settings on which the result depends."""
-    return {
-        "text_column": settings.text_column,
-        "documents_by": settings.documents_by,
-        "shard_tokens": settings.shard_tokens,
-        "limit_tokens": settings.limit_tokens,
-    }
-
-
-def _asked(settings: PrepareSettings, tokenizer: ResolvedTokenizer, sources: Sequence[Source]) -> dict[str, Any]:
-    """Return everything on which the result depends, as it is compared when a preparation is continued."""
-    described = asdict(replace(tokenizer, text=None))
-    return {
-        "ledger": VERSION,
-        "tokenizer": described,
-        **_shown(settings),
-        "seed": settings.seed,
-        "val_share": settings.val_share,
-        "val_tokens": settings.val_tokens,
-        "sources": [asdict(source) for source in sources],
-    }
-
-
-def _continued(output: Path, begun: Any, asked: dict[str, Any]) -> float:
-    """Return the share of an interrupted preparation, where it is the one that is asked for now."""
-    before = {key: begun.get(key) for key in asked}
-    now = json.loads(json.dumps(asked))
-    different = [key.replace("_", "-") for key in asked if before[key] != now[key]]
-    if different == ["sources"]:
-        raise UsageError(
-            f"{output}: a preparation was interrupted there, and its inputs have changed since"
-            f" ({_changed(before['sources'], now['sources'])}). Next: delete the folder, and start again."
-        )
-    if different:
-        raise UsageError(
-            f"{output}: a preparation with other settings was interrupted there (different: {', '.join(different)})."
-            " Next: run the command that was interrupted, or delete the folder, or choose another --output."
-        )
-    return float(begun["share"])
-
-
-def _changed(before: Any, now: Any) -> str:
-    old, new = ({s["location"]: s for s in sources} for sources in (before, now))
-    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    shown = ", ".join(names[:_MAX_NAMED]) or "their order"
-    return shown + (f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else "")
-
-
-def _same_as_before(output: Path, asked: dict[str, Any]) -> Manifest:
-    """Return the manifest that is there, where it is of what is asked for now."""
-    manifest = read_manifest(output)
-    tokenizer = manifest.tokenizer
-    there = {
-        "tokenizer": (tokenizer.kind, tokenizer.sha256, tokenizer.separator, tokenizer.vocab_size),
-        "seed": manifest.split_drawn.get("seed"),
-        "inputs": [(s.name, s.bytes) for s in manifest.sources],
-        **{key.replace("_", "-"): manifest.settings.get(key) for key in manifest.settings},
-    }
-    wanted = asked["tokenizer"]
-    now = {
-        "tokenizer": (wanted["kind"], wanted["sha256"], wanted["separator"], wanted["vocab_size"]),
-        "seed": asked["seed"],
-        "inputs": [(s["name"], s["size_bytes"]) for s in asked["sources"]],
-        **{key.replace("_", "-"): asked.get(key) for key in manifest.settings},
-    }
-    drawn = manifest.split_drawn
-    if asked["val_tokens"] != drawn.get("val_tokens_wanted"):
-        now["val-tokens"] = asked["val_tokens"]
-    elif asked["val_tokens"] is None and _or_default(asked["val_share"]) != drawn.get("val_share"):
-        now["val-share"] = asked["val_share"]
-    different = [key for key in now if now[key] != there.get(key, _MISSING)]
-    if different:
-        raise UsageError(
-            f"{output}: holds other data already (different: {', '.join(different)}), and prepared data is never"
-            " overwritten. Next: choose another --output, or delete the folder."
-        )
-    (output / LEDGER).unlink(missing_ok=True)  # a kill between the last two acts leaves it
-    return manifest
-
-
-_MISSING = object()
-
-
-def _or_default(share: float | None) -> float:
-    return DEFAULT_VAL_SHARE if share is None else share
-
-
-def _share(settings: PrepareSettings, tokenizer: ResolvedTokenizer, sources: Sequence[Source]) -> float:
-    """Return the share of documents that validate."""
-    if settings.val_tokens is None:
-        return _or_default(settings.val_share)
-    if settings.val_tokens == 0:
-        return 0.0
-    total = _estimated_tokens(settings, tokenizer, sources)
-    if settings.limit_tokens is not None:
-        total = settings.limit_tokens if total is None else min(total, settings.limit_tokens)
-    if total is None:
-        raise UsageError(
-            "--val-tokens: nobody knows how much a stream holds. Next: give --val-share, or --limit-tokens as well."
-        )
-    if settings.val_tokens >= total:
-        raise UsageError(
-            f"--val-tokens: the inputs have about {total:,.0f} tokens, which leaves none to train on. Next: ask for fewer."
-        )
-    return float(f"{settings.val_tokens / total:.6g}")
-
-
-def _estimated_tokens(
-    settings: PrepareSettings, tokenizer: ResolvedTokenizer, sources: Sequence[Source]
-) -> float | None:
-    """Return about how many tokens there are: those for each byte stored, of the beginnings of some sources."""
-    if any(source.size_bytes is None for source in sources):
-        return None
-    encode = Encoder.of(tokenizer, settings.seed, 0.0)
-    tokens = stored = 0
-    whole = [source for source in sources if source.size_bytes]
-    for chosen in whole[:: max(1, len(whole) // _SAMPLED_SOURCES)][:_SAMPLED_SOURCES]:
-        reading = units(
-            [chosen],
-            Cursor(),
-            column=settings.text_column,
-            documents_by=settings.documents_by,
-            unit_bytes=_SAMPLE_BYTES,
-        )
-        of_this = 0
-        for unit in reading:
-            tokens += len(encode(unit).tokens)
-            of_this += unit.source_bytes
-            if of_this >= _SAMPLE_BYTES:  # as stored: a packed file is read ahead by up to 128 KiB
-                break
-        stored += of_this
-    size = sum(source.size_bytes or 0 for source in sources)
-    return tokens / stored * size if stored else 0.0
 
 
 def _refuse_one_document(source: Source, settings: PrepareSettings) -> None:

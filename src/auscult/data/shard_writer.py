@@ -117,7 +117,7 @@ class ShardWriter:
             try:
                 stream.close()
             except OSError:  # the disk is full, which was said already; the ledger knows what is whole
-                stream.raw.close()  # type: ignore[attr-defined] # of a BufferedWriter, which BinaryIO does not tell
+                stream.raw.close()  # type: ignore[attr-defined] # BinaryIO does not tell that it has one
         self._full, self._stream = [], None
 
     def _file(self) -> str:

@@ -9,8 +9,19 @@ from ..run import Known, Quantity, Source, Unknown, derive, value_of
 from .budget import MAX_FRESH_EPOCHS
 from .curve import ANNEALED_BELOW, MIN_EVALUATIONS, CurveFacts, Gap, Rise
 from .model import Shape
+from .naming import key_of, trainer_of
 
-__all__ = ["ANNEALED_BELOW", "MAX_FRESH_EPOCHS", "MIN_EVALUATIONS", "Examination", "Gap", "Rise", "Shape"]
+__all__ = [
+    "ANNEALED_BELOW",
+    "MAX_FRESH_EPOCHS",
+    "MIN_EVALUATIONS",
+    "Examination",
+    "Gap",
+    "Rise",
+    "Shape",
+    "key_of",
+    "trainer_of",
+]
 
 
 class Examination(CurveFacts):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import TypeVar
 
 from ..facts.claims import Judgement, Yardstick, judge
+from ..facts.scaling import outside_fits
 from ..facts.tokens import CHINCHILLA_TOKENS_PER_PARAMETER, tokens_per_step
 from ..run import Known, Quantity, Series, Source, Unknown, derive, known, value_of
 from .model import ModelFacts
+from .naming import trainer_of
 
 __all__ = ["MAX_FRESH_EPOCHS", "BudgetFacts"]
 
@@ -26,7 +29,9 @@ class BudgetFacts(ModelFacts):
     @cached_property
     def tokens_per_step(self) -> Quantity[int]:
         """Tokens of one optimiser step, all ranks [tokens]."""
-        recipe = self.run.recipe
+        recipe, logged = self.run.recipe, self.run.logged.tokens_per_step
+        if isinstance(logged, Known) and trainer_of(self.run) == "auscult train":
+            return logged  # it asks for the tokens, and the passes follow from them
         quantity = derive(
             "batch_size · gradient_accumulation_steps · block_size",
             lambda batch_size, gradient_accumulation_steps, block_size: tokens_per_step(
@@ -36,11 +41,7 @@ class BudgetFacts(ModelFacts):
             gradient_accumulation_steps=recipe.gradient_accumulation_steps,
             block_size=recipe.architecture.context,
         )
-        return (
-            quantity
-            if isinstance(quantity, Known)
-            else (self.run.logged.tokens_per_step if isinstance(self.run.logged.tokens_per_step, Known) else quantity)
-        )
+        return quantity if isinstance(quantity, Known) else (logged if isinstance(logged, Known) else quantity)
 
     @property
     def _over_steps(self) -> list[Series]:
@@ -102,7 +103,7 @@ class BudgetFacts(ModelFacts):
         """Tokens over all planned steps [tokens]."""
         return self._or_logged(
             derive(
-                "max_iters · tokens per step",
+                f"{self.word('max_steps')} · tokens per step",
                 lambda steps, per_step: steps * per_step,
                 steps=self.run.recipe.max_steps,
                 per_step=self.tokens_per_step,
@@ -128,6 +129,16 @@ class BudgetFacts(ModelFacts):
         return derive(
             "tokens / (20·N)", lambda ratio: ratio / CHINCHILLA_TOKENS_PER_PARAMETER, ratio=self.tokens_per_parameter
         )
+
+    def outside_fits(self, *, parameters: float | None = None, tokens: float | None = None) -> str | None:
+        """Return why published runs say nothing of this one in nats a token; None where they may.
+
+        Where the vocabulary is not known, the loss at initialisation, about its logarithm, gives it away.
+        """
+        vocabulary: float | None = value_of(self.vocab_and_bias[0])
+        if vocabulary is None and (first := value_of(self.initial_loss)) is not None:
+            vocabulary = math.exp(min(first, 30.0))
+        return outside_fits(parameters=parameters, tokens=tokens, vocabulary=vocabulary)
 
     @cached_property
     def epochs(self) -> Quantity[float]:

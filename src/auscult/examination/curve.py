@@ -15,6 +15,7 @@ from ..facts.statistics import Estimate, difference_of_means
 from ..run import Known, Quantity, Series, Source, Unknown, derive, known, value_of
 from .budget import MAX_FRESH_EPOCHS
 from .machine import MachineFacts
+from .naming import trainer_of
 
 __all__ = ["ANNEALED_BELOW", "EARLY_STEPS", "MIN_EVALUATIONS", "CurveFacts", "Gap", "Rise"]
 
@@ -37,6 +38,8 @@ MANY_ITERATIONS = 100
 BLOCK_POINTS, MAX_BLOCKS = 5, 100
 """Many logged iterations are judged by the means of blocks of them: the lowest of thousands of single ones lies far below the
 curve by chance, and trainers that print a moving average print values that wander together."""
+MIN_PAIRS = 3
+"""Evaluations of the same text both ways; what is left between them is dropout's own noise."""
 MIN_ITERATIONS = 30
 """Logged iterations that can stand in for missing evaluations: noisier, and measured in train mode."""
 
@@ -160,7 +163,7 @@ class CurveFacts(MachineFacts):
         """Whether the log reaches the planned last step (to within one logging interval)."""
         slack = value_of(self.run.recipe.log_interval) or 1
         return derive(
-            "last step ≥ max_iters − log_interval",
+            f"last step ≥ {self.word('max_steps')} − {self.word('log_interval')}",
             lambda last, planned: last >= planned - slack,
             last=self.last_step,
             planned=self.steps_planned,
@@ -273,8 +276,26 @@ class CurveFacts(MachineFacts):
         return cast("Quantity[Gap]", gap)
 
     @cached_property
+    def evaluation_tokens(self) -> Quantity[int]:
+        """Tokens of each split that every evaluation measures, where they are the same ones each time [tokens]."""
+        noted = self.run.noted.get("auscult.evaluation.tokens")
+        if noted is None or trainer_of(self.run) != "auscult train" or not isinstance(noted.value, int):
+            return Unknown("evaluations draw their batches anew, or the log does not say")
+        return known(noted.value, "auscult train evaluates the same tokens each time", noted)
+
+    @cached_property
     def dropout_cost(self) -> Quantity[Estimate]:
-        """Train-mode minus eval-mode loss on the train split over the second half of the run [nats/token]."""
+        """Train-mode minus eval-mode loss on the train split over the second half of the run [nats/token].
+
+        On the same batches where the trainer evaluates both ways; else of the iterations and the evaluations.
+        """
+        paired = self._paired_dropout_cost
+        if paired is not None:
+            return paired
+        if isinstance(self.evaluation_tokens, Known):
+            return Unknown(
+                "the log has too few evaluations with dropout on: the iterations are of other text than the evaluations"
+            )
         iters, evals = self._tail("train_loss"), self._tail("train_loss_eval")
         if isinstance(iters, Known) and isinstance(evals, Known):
             half = max(iters.value.steps[-1], evals.value.steps[-1]) / 2
@@ -293,6 +314,26 @@ class CurveFacts(MachineFacts):
             )
         missing = iters if isinstance(iters, Unknown) else evals
         return missing if isinstance(missing, Unknown) else Unknown("no losses")
+
+    @property
+    def _paired_dropout_cost(self) -> Quantity[Estimate] | None:
+        """The same text with dropout on and off: only the dropout differs."""
+        on, off = self.run.get("train_loss_eval_train_mode"), self.run.get("train_loss_eval")
+        if on is None or off is None or not len(on.finite()) or not len(off.finite()):
+            return None
+        on, off = on.finite().latest_pass(), off.finite().latest_pass()
+        without = dict(zip(off.steps, off.values, strict=True))
+        half = max(on.steps[-1], off.steps[-1]) / 2
+        late = on.where(lambda step, _v: step >= half and step in without)
+        n = len(late)
+        if n < MIN_PAIRS:
+            return Unknown(f"fewer than {MIN_PAIRS} evaluations with dropout on and off in the second half of the run")
+        costs = [value - without[step] for step, value in zip(late.steps, late.values, strict=True)]
+        mean = sum(costs) / n
+        error = math.sqrt(sum((cost - mean) ** 2 for cost in costs) / (n - 1) / n)
+        formula = "mean over evaluations of the train loss in train mode − in eval mode, same batches, second half"
+        inputs = (late.source(0), off.source(off.steps.index(late.steps[0])))
+        return Known(Estimate(mean, error, n), Source("derived", formula=formula, inputs=inputs))
 
     @cached_property
     def rise(self) -> Quantity[Rise]:

@@ -35,13 +35,20 @@ number would count as whole."""
 class MachineFacts(BudgetFacts):
     """Facts about hardware, throughput and memory."""
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the trainer says that it trained on the processor, so that there is no card to name."""
+        device = self.run.noted.get("auscult.device")
+        named = isinstance(self.run.machine.gpu_name, Known)
+        return device is not None and str(device.value).startswith("cpu") and not named
+
     @cached_property
     def gpu_name(self) -> Quantity[str]:
         """The card's name: as given, or as the run's own name says it."""
         named = self.run.machine.gpu_name
         if isinstance(named, Known):
             return named
-        for comment in self.run.comments:
+        for comment in self.run.comments if not self.on_cpu else ():
             if comment.key is None:
                 continue
             for word in re.findall(

@@ -13,6 +13,7 @@ from ..facts.claims import Claim, find_claims
 from ..facts.parameters import ParameterCount, count_gpt2, count_parameters, infer_vocab_and_bias
 from ..run import Known, Quantity, Run, Unknown, derive, known, value_of
 from .blueprint import counting_formula, drawn, of_gpt2, trains_a_part, unlike_printed
+from .naming import key_of
 
 __all__ = ["ModelFacts", "Shape"]
 
@@ -58,6 +59,10 @@ class ModelFacts:
 
     def __repr__(self) -> str:
         return f"Examination({self.run!r})"
+
+    def word(self, setting: str) -> str:
+        """Return what the run's config calls a setting, without its table."""
+        return (key_of(self.run, setting) or setting).rpartition(".")[2]
 
     @cached_property
     def has_log(self) -> bool:

@@ -21,6 +21,7 @@ __all__ = [
     "find_anchor",
     "load_anchors",
     "loss_difference",
+    "outside_fits",
 ]
 
 
@@ -189,6 +190,48 @@ def find_anchor(dataset: str, parameters: float, tokens: float, *, annealed: boo
         if _same_corpus(key, anchor.dataset) and anchor.annealed == annealed and distance(anchor) <= MAX_LOG_DISTANCE
     ]
     return min(near, key=distance, default=None)
+
+
+FITTED_VOCABULARY = 16_384
+"""Half of the smallest vocabulary of those corpora (32,000 to 50,432 tokens of text). Bytes, characters and small vocabularies
+cut text into shorter tokens, of which each carries fewer nats: a difference per token is then another unit."""
+FITTED_PARAMETERS, FITTED_TOKENS = 5e6, 5e7
+"""The smallest models and shortest runs behind :data:`LAWS`: Porian et al. begin at 5M parameters, Gadre et al. at 11M on five
+tokens each."""
+FAR = 3.0
+"""A law is followed this factor below its smallest runs, and no further: its powers then grow without bound."""
+
+
+def outside_fits(*, parameters: float | None, tokens: float | None, vocabulary: float | None) -> str | None:
+    """Return why the published laws say nothing, in nats a token, of runs of a kind; None where they may.
+
+    Parameters
+    ----------
+    parameters, tokens : float or None
+        Of the smallest model and the shortest run that are compared; None where they are not known, or do not matter.
+    vocabulary : float or None
+        Tokens of the vocabulary; None where it is not known.
+
+    References
+    ----------
+    The ranges of Hoffmann et al. 2022, Muennighoff et al. 2023, Porian et al. 2024 and Gadre et al. 2024 (:data:`LAWS`).
+
+    Examples
+    --------
+    >>> outside_fits(parameters=40.6e6, tokens=7.6e9, vocabulary=50_304) is None
+    True
+    >>> outside_fits(parameters=0.87e6, tokens=4.3e6, vocabulary=50_304)
+    'published runs have 5M parameters and more, this model 0.87M'
+    >>> outside_fits(parameters=40.6e6, tokens=7.6e9, vocabulary=320)
+    'published runs read text in tokens of 32,000 kinds and more; of 320 kinds, each carries fewer nats'
+    """
+    if vocabulary is not None and vocabulary < FITTED_VOCABULARY:
+        return f"published runs read text in tokens of 32,000 kinds and more; of {vocabulary:,.0f} kinds, each carries fewer nats"
+    if parameters is not None and parameters * FAR < FITTED_PARAMETERS:
+        return f"published runs have 5M parameters and more, this model {parameters / 1e6:.2g}M"
+    if tokens is not None and tokens * FAR < FITTED_TOKENS:
+        return f"published runs read 50M tokens and more, this one {tokens / 1e6:.2g}M"
+    return None
 
 
 def loss_difference(from_point: tuple[float, float], to_point: tuple[float, float]) -> Band:

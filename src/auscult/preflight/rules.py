@@ -131,11 +131,11 @@ def _batch(r: _Recipe) -> None:
 
 def _attention(r: _Recipe) -> None:
     flex = r.all.machine.attention == "flex"
-    if r.all.data.document_mask and not flex:
+    if flex and r.all.machine.device == "cpu":
         raise r.refused(
-            f"document_mask needs FlexAttention, and {r.told('machine.attention', r.all.machine.attention)}",
-            "data.document_mask",
-            hint='set attention = "flex" under [machine]',
+            "FlexAttention has no backward pass on a CPU",
+            *("machine.attention", "machine.device"),
+            hint='set attention = "sdpa" under [machine]: it computes the same, document_mask included',
         )
     if r.all.model.dropout > 0 and flex:
         raise r.refused(

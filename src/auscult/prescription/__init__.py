@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..checks.base import Edit, Finding
+from ..checks.base import Edit, Finding, change
 from ..errors import UsageError
-from ..examination import ANNEALED_BELOW, Examination, Shape
+from ..examination import ANNEALED_BELOW, Examination, Shape, key_of, trainer_of
 from ..facts.claims import Claim
 from ..facts.scaling import Band, anchored_loss
 from ..prose import say
@@ -20,6 +20,7 @@ from ..run import Known, Quantity, Unknown, derive, known, split_lines, value_of
 from .fit import Fit, Refusal, fit_micro_batch
 from .resume import Resume, TensorChange, can_resume
 from .rewrite import apply_values, correct_claims
+from .rewrite_toml import apply_to_toml
 
 __all__ = [
     "Expectation",
@@ -34,7 +35,9 @@ __all__ = [
     "unverified_comments",
 ]
 
-_SHAPE_KEYS = {"n_layer": "n_layer", "n_head": "n_head", "n_embd": "d_model"}
+_OF_SHAPE = frozenset({"n_layer", "n_head", "d_model"})
+_OF_BATCH = frozenset({"batch_size", "gradient_accumulation_steps"})
+_TOML = "auscult_recipe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def prescribe(exam: Examination, findings: Sequence[Finding], *, expect_at: int 
     """
     edits = _collect(findings)
     shape = _after(exam.shape, edits)
-    dropout = next((e.after for e in edits if e.key == "dropout"), value_of(exam.run.recipe.dropout))
+    dropout = next((e.after for e in edits if e.setting == "dropout"), value_of(exam.run.recipe.dropout))
     fit: Quantity[Fit] = fit_micro_batch(exam, shape.value, dropout or 0.0) if isinstance(shape, Known) else shape
     if isinstance(fit, Known):
         edits += _batch_edits(exam, fit.value)
@@ -114,7 +117,7 @@ def _collect(findings: Sequence[Finding]) -> tuple[Edit, ...]:
 def _after(shape: Quantity[Shape], edits: Iterable[Edit]) -> Quantity[Shape]:
     if isinstance(shape, Unknown):
         return shape
-    changes = {_SHAPE_KEYS[e.key]: e.after for e in edits if e.key in _SHAPE_KEYS}
+    changes = {e.setting: e.after for e in edits if e.setting in _OF_SHAPE}
     return known(replace(shape.value, **changes), "the architecture after the edits", shape)
 
 
@@ -123,15 +126,18 @@ def _batch_edits(exam: Examination, fit: Fit) -> tuple[Edit, ...]:
     batch, steps = value_of(recipe.batch_size), value_of(recipe.gradient_accumulation_steps)
     if batch is None or steps is None or batch == fit.micro_batch:
         return ()
+    config, key = exam.run.config, key_of(exam.run, "batch_size")
+    if config is not None and config.dialect == _TOML and config.get(key or "") is None:
+        return ()  # auscult train chooses what a recipe leaves open, and steps down where memory runs out
     world = value_of(exam.processes) or 1
     if steps % world:
-        because = f"nanoGPT needs accumulation steps that {world} processes can share"
+        because = f"the accumulation steps must be a number that {world} processes can share"
     else:
         because = str(fit.refused.reason) if fit.refused else "it fits"
     why = say("exactly the same tokens per step; {because}", because=because)
     return (
-        Edit("batch_size", batch, fit.micro_batch, why, "safe"),
-        Edit("gradient_accumulation_steps", steps, fit.gradient_accumulation_steps, why, "safe"),
+        *change(exam, "batch_size", batch, fit.micro_batch, why, "safe"),
+        *change(exam, "gradient_accumulation_steps", steps, fit.gradient_accumulation_steps, why, "safe"),
     )
 
 
@@ -170,14 +176,15 @@ def fixed_config(exam: Examination, prescription: Prescription) -> str:
     Raises
     ------
     UsageError
-        When there is no config file to rewrite.
+        When there is no config file to rewrite, or a value of it stands where it cannot be rewritten.
     """
     config = exam.run.config
     if config is None or config.path is None:
-        raise UsageError("There is no config file to fix: this run was read from a log alone. Give the train_*.py too.")
-    text = apply_values(config, prescription.edits)
-    after = Examination(reread_config(text, config.file))
-    changed = {e.before: e.after for e in prescription.edits if e.key in ("batch_size", "gradient_accumulation_steps")}
+        raise UsageError(_nothing_to_rewrite(exam))
+    rewrite = apply_to_toml if config.dialect == _TOML else apply_values
+    text = rewrite(config, prescription.edits)
+    after = Examination(reread_config(text, config.file, config.dialect))
+    changed = {e.before: e.after for e in prescription.edits if e.setting in _OF_BATCH}
 
     def factors(claim: Claim) -> tuple[int | float, ...] | None:
         """Name the new batch in a product, where that leaves its result as it was."""
@@ -186,6 +193,18 @@ def fixed_config(exam: Examination, prescription: Prescription) -> str:
         return new if new != claim.factors and same else None
 
     return correct_claims(text, value_of(after.judgements) or (), factors)
+
+
+def _nothing_to_rewrite(exam: Examination) -> str:
+    run = exam.run
+    kind = "the recipe.toml that it was trained with" if trainer_of(run) == "auscult train" else "the train_*.py"
+    if run.config is None and exam.has_log and len(run.sources) == 1:
+        return f"There is no config file to fix: this run was read from a log alone. Give {kind} too."
+    shown = ", ".join(run.sources[:3]) + (f" and {len(run.sources) - 3} more" if len(run.sources) > 3 else "")
+    return (
+        f"There is no config that can be rewritten among {shown}: fix rewrites nanoGPT's Python configs and auscult's own"
+        f" recipes in TOML, as files. Next: give {kind}, or make the edits of `auscult diagnose` by hand."
+    )
 
 
 def unverified_comments(exam: Examination, prescription: Prescription) -> list[str]:

@@ -11,7 +11,7 @@ from ..checks.base import Edit
 from ..facts.claims import Claim, Judgement
 from ..run import ConfigText, split_lines
 
-__all__ = ["Patch", "apply_values", "correct_claims"]
+__all__ = ["Patch", "apply_patches", "apply_values", "correct_claims"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Patch:
     text: str
 
 
-def _apply(text: str, patches: Iterable[Patch]) -> str:
+def apply_patches(text: str, patches: Iterable[Patch]) -> str:
+    """Return the text with every patch made."""
     lines = split_lines(text)
     for patch in sorted(patches, key=lambda p: (p.line, p.column), reverse=True):
         line = lines[patch.line - 1]
@@ -49,7 +50,7 @@ def apply_values(config: ConfigText, edits: Sequence[Edit]) -> str:
             missing.append(edit)
         else:
             patches.append(Patch(item.line, item.column, item.end_column, repr(edit.after)))
-    text = _apply(config.text, patches)
+    text = apply_patches(config.text, patches)
     if missing:
         newline = "\r\n" if "\r\n" in text else "\n"
         text += "" if text.endswith(("\n", "\r")) or not text else newline
@@ -86,7 +87,7 @@ def correct_claims(
             patches.append(
                 Patch(claim.source.line, claim.column, claim.end_column, _in_unit_of(written, judged.actual))
             )
-    return _apply(text, patches)
+    return apply_patches(text, patches)
 
 
 _SCALE = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}

@@ -384,13 +384,16 @@ def _walk(root: Path) -> Iterator[Path]:
                 yield here / name
 
 
-def reread_config(text: str, file: str) -> Run:
-    """Read a nanoGPT config's text again, as after an edit; the log and the data are left out.
+def reread_config(text: str, file: str, dialect: str = "nanogpt_config") -> Run:
+    """Read the text of a nanoGPT config, or of a recipe of auscult's own trainer, again, as after an edit; no log, no data.
 
     Raises
     ------
     BadConfig
-        When the text is not valid Python.
+        When the text is not valid Python, or not valid TOML.
     """
-    reading = read_config(text, file, file)
+    from .dialects import auscult_recipe
+
+    reader = auscult_recipe.read_recipe if dialect == auscult_recipe.DIALECT.name else read_config
+    reading = reader(text, file, file)
     return assemble(file, Group(companions=[reading]), Given(), (file,))

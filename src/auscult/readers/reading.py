@@ -144,6 +144,8 @@ class Dialect:
         Whether it is asked only when no other dialect is sure.
     tracker : bool
         Whether it is a tracker's or a plain table: a trainer's own words come before its.
+    keys : mapping
+        Canonical settings to the trainer's own names of them, where a config of it can be corrected: table and key.
     uint16_splits : bool
         Whether its runs read ``data/<dataset>/<split>.bin`` of uint16, as nanoGPT's ``prepare.py`` writes them.
     """
@@ -162,3 +164,4 @@ class Dialect:
     last_resort: bool = False
     tracker: bool = False
     uint16_splits: bool = False
+    keys: Mapping[str, str] = field(default_factory=dict)

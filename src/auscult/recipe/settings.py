@@ -164,7 +164,8 @@ class DataSettings:
         A folder of ``auscult data prepare``, nanoGPT's with ``train.bin`` and ``val.bin``, or llm.c's and modded-nanogpt's
         with ``*_train_*.bin`` and ``*_val_*.bin``. Relative to the recipe.
     document_mask : bool
-        Attention stays within a document (FlexAttention); needs shards that know their separator.
+        Attention stays within a document; needs shards that know their separator. FlexAttention skips what is masked, SDPA holds
+        a mask of context x context for each sequence.
     verify : bool
         Whether the checksums of the manifest are compared before step 0.
     """
@@ -249,7 +250,7 @@ class MachineSettings:
     compile : bool
         ``torch.compile``; falls back to eager, and says so, where there is no compiler.
     attention : str
-        ``sdpa`` or ``flex``.
+        ``sdpa`` or ``flex`` (FlexAttention, which cannot train on a CPU and has no dropout).
     checkpointing : str
         ``none``, or ``full``: every block is computed again in the backward pass.
     cross_entropy : str

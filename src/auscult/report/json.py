@@ -112,7 +112,7 @@ def as_dict(diagnosis: Diagnosis) -> dict[str, Any]:
             }
             for h in diagnosis.hypotheses
         ],
-        "findings": [_finding(finding) for finding in diagnosis.findings],
+        "findings": [_finding(writer, finding) for finding in diagnosis.findings],
         "checks": [
             {"code": o.check.code, "name": o.check.name, "verdict": o.word, "reason": str(o.reason)}
             for o in diagnosis.outcomes
@@ -301,7 +301,9 @@ def _series(series: Series) -> dict[str, Any]:
     }
 
 
-def _finding(f: Finding) -> dict[str, Any]:
+def _finding(w: _Writer, f: Finding) -> dict[str, Any]:
+    if f.effect.reason:
+        w.unknown[f"findings.{f.code}.effect.value"] = f.effect.reason
     return {
         "code": f.code,
         "name": f.name,

@@ -10,6 +10,7 @@ from pathlib import PurePath
 
 from ..checks.base import Clear, Finding
 from ..diagnosis import Diagnosis
+from ..examination import trainer_of
 from ..facts.flops import A100_PEAK_FLOPS_PER_S
 from ..prose import duration, si
 from ..readers.registry import title_of
@@ -21,6 +22,8 @@ __all__ = ["Block", "Bullets", "Code", "Curve", "Paragraph", "Row", "Screen", "S
 SHOWN_EVIDENCE = 3
 SHOWN_HYPOTHESES = 6
 SHOWN_LINES = 4
+LEAST_TFLOPS = 0.1
+"""A slower run, on a processor, is told in GFLOP/s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,8 @@ def worth(finding: Finding) -> str:
     """Return what acting on a finding is worth, in a few characters."""
     effect = finding.effect
     match effect.unit:
+        case _ if effect.reason and finding.severity != "error":
+            return "unknown"
         case "nats" if effect.value is not None:
             return _minus(f"{effect.value:+.2f} nats") if effect.value > 0 else _minus(f"{effect.value:.2f} nats")
         case "hours" if effect.value is not None:
@@ -198,14 +203,13 @@ def _fine(d: Diagnosis) -> str:
 
 def _prescription(d: Diagnosis) -> tuple[str, ...]:
     p, exam = d.prescription, d.examination
-    edits = {edit.key: edit.after for edit in p.edits}
+    edits = {edit.setting: (edit.word, edit.after) for edit in p.edits}
     lines: list[str] = []
-    batch = edits.pop("batch_size", None)
-    steps = edits.pop("gradient_accumulation_steps", None)
-    parts = [f"{key} {after}" for key, after in edits.items()]
+    batch = [edits.pop(key) for key in ("batch_size", "gradient_accumulation_steps") if key in edits]
+    parts = [f"{word} {after}" for word, after in edits.values()]
     facts = []
-    if batch is not None:
-        parts.append(f"batch_size {batch} × gradient_accumulation_steps {steps}")
+    if batch:
+        parts.append(" × ".join(f"{word} {after}" for word, after in batch))
         facts.append(f"{value_of(p.tokens_per_step) or 0:,} tokens a step, as now")
     broken = any(f.severity == "error" for f in d.findings)
     if parts:
@@ -228,7 +232,7 @@ def _prescription(d: Diagnosis) -> tuple[str, ...]:
     if isinstance(p.resume, Known) and p.edits and d.run.series:
         resume = p.resume.value
         lines.append(
-            "a checkpoint can be resumed"
+            f"a checkpoint can be resumed{' (--accept-changes)' if trainer_of(d.run) == 'auscult train' else ''}"
             if resume.possible
             else f"restart from step 0: {len(resume.changes)} tensors change shape"
         )
@@ -249,11 +253,12 @@ def _next(d: Diagnosis, invocation: str) -> str:
     config = d.run.config
     false_comment = d.find("LOG002") is not None
     if config is not None and config.path is not None and (d.prescription.edits or false_comment):
-        new = PurePath(config.file).with_name(PurePath(config.file).stem + "_fixed.py").name
+        old = PurePath(config.file)
+        new = old.with_name(f"{old.stem}_fixed{old.suffix}").name
         return f"auscult fix {invocation} --write {shlex.quote(new)}"
     if isinstance(d.run.recipe.max_steps, Unknown) and config is None:
         return f"auscult diagnose {invocation} CONFIG.py"
-    if isinstance(d.examination.gpu, Unknown) and d.run.series:
+    if isinstance(d.examination.gpu, Unknown) and d.run.series and not d.examination.on_cpu:
         return f'auscult diagnose {invocation} --gpu "NAME"'
     if d.findings:
         return f"auscult explain {d.findings[0].code}"
@@ -288,6 +293,8 @@ def _findings(d: Diagnosis) -> Section | None:
         )
         blocks.append(Paragraph(f"{f.code} {f.name} [{f.severity}, worth {worth(f)}{span}]"))
         items = [_sentence(str(f.message)), _sentence(str(f.meaning)), "→ " + _sentence(str(f.action))]
+        if f.effect.reason:
+            items.append(_sentence(f"in {f.effect.unit} its worth is unknown: {f.effect.reason}"))
         shown = [s for s in dict.fromkeys(f.evidence) if s.file is not None][:SHOWN_EVIDENCE]
         items += [f"{source.place}  {source.text or ''}".rstrip() for source in shown]
         blocks.append(Bullets(tuple(items)))
@@ -349,14 +356,19 @@ def _numbers(d: Diagnosis) -> Section:
     add("tokens seen", e.tokens_seen, f"{seen:,}" if seen is not None else None)
     add("tokens planned", e.tokens_planned, f"{planned:,}" if planned else None)
     ratio, epochs = value_of(e.chinchilla_ratio), value_of(e.epochs)
-    add("times the 20-tokens rule", e.chinchilla_ratio, f"{ratio:.1f}" if ratio is not None else None)
+    add(
+        "times the 20-tokens rule",
+        e.chinchilla_ratio,
+        f"{ratio:.1f}" if ratio is not None and ratio >= 0.1 else f"{ratio:.2g}" if ratio is not None else None,
+    )
     add("epochs", e.epochs, f"{epochs:.2f}" if epochs is not None else None)
     step, rate = value_of(e.step_time_s), value_of(e.tokens_per_s)
     add("steady step time", e.step_time_s, f"{step:.3f} s" if step else None)
     add("throughput", e.tokens_per_s, f"{rate:,.0f} tokens/s" if rate else None)
     flops, achieved = value_of(e.flops_per_token), value_of(e.flops_per_s)
     add("FLOPs per token", e.flops_per_token, f"{flops:,}" if flops else None)
-    add("achieved", e.flops_per_s, f"{achieved / 1e12:.1f} TFLOP/s" if achieved else None)
+    scale, unit = (1e12, "TFLOP/s") if achieved and achieved >= LEAST_TFLOPS * 1e12 else (1e9, "GFLOP/s")
+    add("achieved", e.flops_per_s, f"{achieved / scale:.1f} {unit}" if achieved else None)
     mfu, logged = value_of(e.mfu), value_of(e.mfu_logged)
     add("MFU on this card", e.mfu, f"{100 * mfu:.1f} %" if mfu is not None else None)
     share_of = value_of(e.mfu_logged_peak)

@@ -54,9 +54,7 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int, ranks: Ranks, journal: Journal | SilentJournal) -> None:
         self.folder, self._keep, self._ranks, self._journal = folder, keep, ranks, journal
         self._under_way: tuple[Path, int, Future[str | None]] | None = None
-        self._group = (
-            dist.new_group(backend="gloo") if ranks.world_size > 1 else None
-        )  # not the steps': a thread uses it
+        self._group = dist.new_group(backend="gloo") if ranks.world_size > 1 else None  # steps use the other one
         if ranks.rank == 0:
             folder.mkdir(parents=True, exist_ok=True)
             for left in folder.glob("*.partial"):

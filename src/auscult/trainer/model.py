@@ -189,13 +189,12 @@ def chunked_loss(x_ND: Tensor, head_VD: Tensor, targets_N: Tensor) -> Tensor:
 def attention_mask(tokens_BT: Tensor, separator: int | None, kernel: str) -> Mask:
     """Return which positions see which, for ``sdpa`` or ``flex``: those before, and none of another document.
 
-    None is plain causal attention; ``separator``, where it is given, is the token that ends a document.
+    None is plain causal attention; ``separator``, where it is given, is the token before each document.
     """
     B, T = tokens_BT.shape
     if separator is None:
         return None if kernel == "sdpa" else causal_blocks(T, tokens_BT.device.type)
-    ended_BT = tokens_BT == separator
-    document_BT = ended_BT.cumsum(1) - ended_BT.long()  # a separator belongs to the document that it ends
+    document_BT = (tokens_BT == separator).cumsum(1)  # a separator belongs to the document after it
     if kernel == "sdpa":
         return (document_BT[:, :, None] == document_BT[:, None, :]).tril()[:, None]
 

@@ -31,7 +31,7 @@ class Ranks:
 
     def least(self, value: int) -> int:
         """Return the least of all ranks' values."""
-        told = torch.tensor(value, dtype=torch.int64, device=self.device)
+        told = torch.tensor(value, dtype=torch.int64)  # on the host: gloo waits 30 minutes, NCCL 10
         if self.world_size > 1:
             dist.all_reduce(told, dist.ReduceOp.MIN)
         return int(told.item())
@@ -52,7 +52,7 @@ def parallel(model: Transformer, ranks: Ranks, sharding: str, dtype: torch.dtype
     if ranks.world_size == 1:
         return model
     devices = [ranks.device] if ranks.device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True, broadcast_buffers=False)
+    return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True, forward_sync_buffers=False)
 
 
 def synchronise(module: nn.Module, wanted: bool) -> None:

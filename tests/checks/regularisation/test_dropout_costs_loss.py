@@ -23,9 +23,9 @@ def ask(path: Path, **given: object) -> Outcome:
 
 
 def flat(cost: float, scatter: float = 0.01) -> Log:
-    """`step` losses of 3.0, `iter` losses of 3.0 + cost, by turns above and below by ``scatter``."""
+    """From ln V at step 0, `step` losses of 3.0, `iter` losses of 3.0 + cost, by turns above and below by ``scatter``."""
     return Log(
-        dict.fromkeys(range(0, 20_001, 500), (3.0, 3.0)),
+        dict.fromkeys(range(0, 20_001, 500), (3.0, 3.0)) | {0: (10.85, 10.85)},
         {
             step: (3.0 + cost + (-scatter if step // 100 % 2 else scatter), STEP_TIME_MS, 17.0)
             for step in range(0, 20_001, 100)

@@ -5,7 +5,7 @@ from ...facts.scaling import equal_compute_gain
 from ...facts.tokens import optimal_tokens_range
 from ...prose import say
 from ...run import Known, value_of
-from ..base import Clear, Found, NotApplicable, Verdict, check
+from ..base import CannotTell, Clear, Found, NotApplicable, Verdict, check
 
 RATIO = 2.0
 """Twice the rule of 20; below, the published laws disagree about the side."""
@@ -43,6 +43,8 @@ def tokens_beyond_compute_optimal(
     if init is not None and init not in ("scratch", "resume"):
         return NotApplicable(say("the model starts from {init!r}: its tokens are not all in this run", init=init))
     n, tokens, ratio = parameters_for_laws.value, tokens_for_budget.value, chinchilla_ratio.value
+    if (outside := exam.outside_fits(parameters=n, tokens=tokens)) is not None:
+        return CannotTell(say("{outside}: their compute-optimal tokens are not this model's", outside=outside))
     low, high = optimal_tokens_range(n)
     numbers = {
         "tokens": tokens,

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from ...examination import Examination
 from ...facts.curve import split_sampling_error
-from ...prose import say
-from ...run import Known
+from ...prose import Prose, say
+from ...run import Known, value_of
 from ..base import Clear, Effect, Found, Verdict, check
+
+__all__ = ["draw_anew", "validation_split_too_small"]
 
 WANTED_ERROR_NATS = 0.01
 """A validation loss is quoted to about two decimals; a split whose own error exceeds that cannot carry them."""
@@ -26,11 +28,13 @@ def validation_split_too_small(exam: Examination, val_tokens: Known[int]) -> Ver
 
     What else could explain it
     --------------------------
-    —
+    A vocabulary of bytes or characters: the spread was measured on GPT-2's tokens, and shorter ones carry fewer nats each, so
+    that the error is smaller than said.
 
     What to do
     ----------
-    Draw a new split: documents at random, about 10M tokens.
+    Draw a new split: documents at random, about 10M tokens. Where there are no more than that in all: prepare more text, or
+    mind the error when two losses are compared.
 
     References
     ----------
@@ -47,24 +51,43 @@ def validation_split_too_small(exam: Examination, val_tokens: Known[int]) -> Ver
                 high=high,
             )
         )
+    short = exam.outside_fits() is not None  # tokens of fewer nats than those that the spread was measured on
     return Found(
         message=say(
-            "the validation split has {tokens:count} tokens: its own sampling error is {low:.2f} to {high:.2f} nats",
+            "the validation split has {tokens:count} tokens: its own sampling error is {most}{low:.2f} to {high:.2f} nats",
             tokens=val_tokens.value,
+            most="at most " if short else "",
             low=low,
             high=high,
         ),
         meaning=say(
             "its loss says more about its few documents than about the model; levels and gaps below that error mean nothing"
-        ),
-        action=say("draw a new split of about {wanted:si} tokens, documents at random", wanted=WANTED_TOKENS),
+        )
+        if not short
+        else say("that is measured on GPT-2's tokens, and shorter ones carry fewer nats; smaller gaps may be chance"),
+        action=draw_anew(exam),
+        severity="info" if short else None,
         evidence=(val_tokens.source,),
         numbers=numbers,
         headline=say(
-            "{tokens:count} validation tokens: their own error is ± {low:.2f}–{high:.2f}",
+            "{tokens:count} validation tokens: their own error is {most}{low:.2f}–{high:.2f}",
             tokens=val_tokens.value,
+            most="at most " if short else "± ",
             low=low,
             high=high,
         ),
         effect=Effect("clarity"),
     )
+
+
+def draw_anew(exam: Examination) -> Prose:
+    """Say how a better split is drawn, or what else there is to do where both splits together hold too little for one."""
+    train, val = value_of(exam.run.data.train_tokens), value_of(exam.run.data.val_tokens)
+    if train is not None and val is not None and train + val <= WANTED_TOKENS:
+        return say(
+            "about {wanted:si} tokens would do, which is more than there are ({total:si4} in both splits): prepare more"
+            " text, or mind the error when two losses are compared",
+            wanted=WANTED_TOKENS,
+            total=train + val,
+        )
+    return say("draw a new split of about {wanted:si} tokens, documents at random", wanted=WANTED_TOKENS)

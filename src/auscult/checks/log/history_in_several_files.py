@@ -1,10 +1,13 @@
 from __future__ import annotations
 
-from ...examination import Examination
+from pathlib import PurePosixPath
+
+from ...examination import Examination, trainer_of
 from ...prose import say
 from ..base import Clear, Found, NotApplicable, Verdict, check, noticed
 
 SHOWN = 4
+EVENT_FILES = "events.out.tfevents."
 
 
 @check("LOG018", "The history stands in several files", "info")
@@ -20,7 +23,8 @@ def history_in_several_files(exam: Examination) -> Verdict:
 
     What else could explain it
     --------------------------
-    —
+    Trainers that write a log and event files of TensorBoard side by side: auscult's own does, and where the two agree there
+    is nothing to tell.
 
     What to do
     ----------
@@ -36,6 +40,10 @@ def history_in_several_files(exam: Examination) -> Verdict:
     parts = next((s for s in exam.run.series if len(set(s.files)) > 1), None)
     if not copies and parts is None:
         return Clear(say("the history stands in one file"))
+    if copies and parts is None and (names := _written_by_trainer(exam, copies[0].detail)):
+        return Clear(
+            say("auscult train wrote the history twice, and the copies agree: {names}", names=", ".join(names))
+        )
     told, meant = [], []
     if copies:
         names = [name for name in copies[0].detail.split(", ") if name]
@@ -54,3 +62,14 @@ def history_in_several_files(exam: Examination) -> Verdict:
         evidence=(*(n.source for n in copies), *((parts.source(len(parts) - 1),) if parts is not None else ())),
         numbers={"copies": sum(n.count for n in copies), "parts": len(set(parts.files)) if parts is not None else 0},
     )
+
+
+def _written_by_trainer(exam: Examination, names: str) -> list[str]:
+    """Return the names of the copies where they are one ``log.jsonl`` and the event files that auscult train writes beside it."""
+    files = [PurePosixPath(name.replace("\\", "/")) for name in names.split(", ") if name]
+    logs = [file for file in files if not file.name.startswith(EVENT_FILES)]
+    if trainer_of(exam.run) != "auscult train" or len(logs) != 1:
+        return []
+    beside = logs[0].parent
+    ours = all(file.parent in (beside, beside / "tensorboard") for file in files if file != logs[0])
+    return [str(file) for file in files] if ours else []

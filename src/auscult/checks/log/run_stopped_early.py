@@ -20,7 +20,7 @@ def run_stopped_early(
     """
     What it looks for
     -----------------
-    A log whose last step is below ``max_iters``.
+    A log whose last step is below the planned number of steps.
 
     Why it matters
     --------------
@@ -81,6 +81,9 @@ def _phase(exam: Examination, last: int) -> Prose:
             rate=rate.value,
             peak=peak.value,
         )
+    floor = value_of(recipe.min_lr)
+    if rate.value >= peak.value * (1 - 1e-6) and (floor is None or floor < peak.value):
+        return say("; the learning rate is at its peak of {peak:g}, before its decay", peak=peak.value)
     if last < (value_of(recipe.decay_steps) or 0) and rate.value < peak.value:
         return say(
             "; the learning rate is {rate:.3g} of a peak of {peak:g}, still decaying", rate=rate.value, peak=peak.value

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ...examination import Examination
+from ...examination import Examination, trainer_of
 from ...prose import say
 from ...run import Known, value_of
 from ..base import Clear, Found, NotApplicable, Verdict, check
@@ -49,6 +49,8 @@ def out_of_memory(exam: Examination) -> Verdict:
         if went_on
         else say("shorten the context or the model: the micro-batch is already one sequence")
         if micro == 1
+        else say("halve micro_batch: the passes of a step follow, at the same tokens per step")
+        if trainer_of(exam.run) == "auscult train"
         else say("halve the micro-batch and double the accumulation: same tokens per step"),
         evidence=(notice.source,),
         numbers={"count": notice.count},

@@ -43,7 +43,7 @@ def head_size_misaligned(exam: Examination, d_model: Known[int], n_head: Known[i
             "{heads} heads of {size}: not a multiple of {alignment}", heads=heads, size=size, alignment=ALIGNMENT
         ),
         meaning=say("attention runs on padded or unfused kernels; tiles stay partly empty"),
-        action=say("choose n_embd and n_head for a head of 64"),
+        action=say("choose {width} and n_head for a head of 64", width=exam.word("d_model")),
         evidence=(d_model.source, n_head.source),
         numbers={"head_size": size},
     )

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ...examination import Examination
+from ...examination import Examination, trainer_of
 from ...prose import say
 from ...run import Known
 from ..base import Clear, Found, Verdict, check
@@ -35,11 +35,23 @@ def heads_do_not_divide_width(exam: Examination, d_model: Known[int], n_head: Kn
         return Clear(say("{width} is {heads} heads of {size}", width=width, heads=heads, size=width // heads))
     step = ALIGNMENT * heads if width >= ALIGNMENT * heads else heads
     near = max(round(width / step), 1) * step
+    said = say(
+        "{width_key} {width} is not a multiple of {heads_key} {heads}",
+        width_key=exam.word("d_model"),
+        width=width,
+        heads_key=exam.word("n_head"),
+        heads=heads,
+    )
     return Found(
-        headline=say("n_embd {width} is not a multiple of n_head {heads}", width=width, heads=heads),
-        message=say("n_embd {width} is not a multiple of n_head {heads}", width=width, heads=heads),
-        meaning=say("the model cannot be built: nanoGPT stops at an assertion"),
-        action=say("use n_embd {near}, or another number of heads", near=near),
+        headline=said,
+        message=said,
+        meaning=say(
+            "the model cannot be built: {stops}",
+            stops="nanoGPT stops at an assertion"
+            if trainer_of(exam.run) == "nanoGPT"
+            else "training stops before the first step",
+        ),
+        action=say("use {key} {near}, or another number of heads", key=exam.word("d_model"), near=near),
         evidence=(d_model.source, n_head.source),
         numbers={"n_embd": width, "n_head": heads},
     )

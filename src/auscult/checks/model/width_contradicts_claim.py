@@ -8,10 +8,12 @@ from ...facts.parameters import ParameterCount, closest_width, nearest_standard
 from ...facts.scaling import loss_difference
 from ...prose import say
 from ...run import Known, value_of
-from ..base import Clear, Edit, Effect, Found, Verdict, check
+from ..base import Clear, Edit, Effect, Found, Verdict, change, check
 
 STANDARD_TOLERANCE = 0.10
 """A claim names a standard model when that model's count lies within 10 % of it."""
+_SETTINGS = {"n_embd": "d_model"}
+"""The keys of :func:`auscult.facts.parameters.nearest_standard` in canonical terms."""
 
 
 @check("MDL001", "The model is not the size that its config claims", "error")
@@ -63,14 +65,8 @@ def width_contradicts_claim(
         )
     a = exam.run.recipe.architecture
     s = shape.value
-    edits, model_name = _edits(s, claim)
-    worth = Effect("clarity")
-    tokens = value_of(exam.tokens_for_budget)
-    if edits and tokens:
-        larger = _edited(s, edits).parameters
-        change = loss_difference((count.without_position, tokens), (larger.without_position, tokens))
-        worth = Effect("nats", change.value, change.low, change.high)
-    keys = ", ".join(f"{e.key} {e.before} in place of {e.after}" for e in edits)
+    edits, model_name = _edits(exam, s, claim)
+    keys = ", ".join(f"{e.word} {e.before} in place of {e.after}" for e in edits)
     evidence = (claim.source, *(q.source for q in (a.n_layer, a.d_model) if isinstance(q, Known)))
     return Found(
         message=say(
@@ -87,7 +83,7 @@ def width_contradicts_claim(
         else say("another model is trained than the one named, and no standard GPT-2 has the claimed size"),
         action=say(
             "set {edits} and start again from step 0, or correct the claim if this size is meant",
-            edits=", ".join(f"{e.key} = {e.after}" for e in edits),
+            edits=", ".join(f"{e.word} = {e.after}" for e in edits),
         )
         if edits
         else say("correct the claim, or the shape"),
@@ -102,7 +98,7 @@ def width_contradicts_claim(
             "embedding_share": count.embedding / count.without_position,
             "nearest_standard": model_name,
         },
-        effect=worth,
+        effect=_worth(exam, s, edits),
         edits=edits,
         severity=None if not claim.from_name else "warning",
         headline=say(
@@ -114,21 +110,37 @@ def width_contradicts_claim(
     )
 
 
-def _edited(shape: Shape, edits: tuple[Edit, ...]) -> Shape:
-    names = {"n_layer": "n_layer", "n_head": "n_head", "n_embd": "d_model"}
-    return replace(shape, **{names[edit.key]: edit.after for edit in edits})
+def _worth(exam: Examination, shape: Shape, edits: tuple[Edit, ...]) -> Effect:
+    """Return the difference that the published laws make between the two models at equal tokens, where they say something."""
+    tokens = value_of(exam.tokens_for_budget)
+    if not edits or not tokens:
+        return Effect("clarity")
+    larger = replace(shape, **{edit.setting: edit.after for edit in edits})
+    sizes = [one.parameters.without_position for one in (shape, larger)]
+    outside = exam.outside_fits(parameters=min(sizes), tokens=tokens)
+    if outside is not None:
+        return Effect("nats", reason=outside)
+    gain = loss_difference((sizes[0], tokens), (sizes[1], tokens))
+    return Effect("nats", gain.value, gain.low, gain.high)
 
 
-def _edits(s: Shape, claim: Claim) -> tuple[tuple[Edit, ...], str]:
+def _edits(exam: Examination, s: Shape, claim: Claim) -> tuple[tuple[Edit, ...], str]:
     """Return the smallest change of shape that keeps the claim, and the name of the model it makes."""
     model, differs = nearest_standard(s.n_layer, s.n_head, s.d_model)
     made = replace(s, n_layer=model.n_layer, n_head=model.n_head, d_model=model.d_model).parameters
     why = say("the claimed {claimed:si} parameters need it", claimed=claim.value)
     if differs and abs(made.total - claim.value) <= STANDARD_TOLERANCE * claim.value:
-        return tuple(Edit(key, here, there, why, "needs_restart") for key, (here, there) in differs.items()), model.name
+        return (
+            tuple(
+                edit
+                for key, (here, there) in differs.items()
+                for edit in change(exam, _SETTINGS.get(key, key), here, there, why, "needs_restart")
+            ),
+            model.name,
+        )
     width = closest_width(
         round(claim.value), n_layer=s.n_layer, n_head=s.n_head, vocab_size=s.vocab_size, context=s.context, bias=s.bias
     )
     if width is None or width == s.d_model:
         return (), model.name
-    return (Edit("n_embd", s.d_model, width, why, "needs_restart"),), f"a {s.n_layer}-layer GPT-2"
+    return change(exam, "d_model", s.d_model, width, why, "needs_restart"), f"a {s.n_layer}-layer GPT-2"

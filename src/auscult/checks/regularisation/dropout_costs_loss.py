@@ -4,7 +4,7 @@ from ...examination import Examination
 from ...facts.statistics import Estimate
 from ...prose import say
 from ...run import Known, value_of
-from ..base import Clear, Edit, Effect, Found, NotApplicable, Verdict, check
+from ..base import Clear, Effect, Found, NotApplicable, Verdict, change, check
 
 SIGMAS = 2.0
 """Removing dropout from fresh data is right without evidence (REG003); two errors are enough to put a figure to it."""
@@ -18,7 +18,8 @@ def dropout_costs_loss(exam: Examination, dropout: Known[float], dropout_cost: K
     What it looks for
     -----------------
     The mean of the ``iter`` losses (train mode, dropout on) minus that of the ``step`` train losses (eval mode, dropout off),
-    on the same split over the second half of the run. With dropout 0 it is zero within noise.
+    on the same split over the second half of the run. With dropout 0 it is zero within noise. auscult's own trainer evaluates
+    the same batches both ways, and the difference is then that of dropout alone.
 
     Why it matters
     --------------
@@ -69,19 +70,24 @@ def dropout_costs_loss(exam: Examination, dropout: Known[float], dropout_cost: K
             )
         )
     few = value_of(exam.passes_over_data_few)
+    outside = exam.outside_fits(parameters=value_of(exam.parameters_for_laws), tokens=value_of(exam.tokens_planned))
     edits = (
-        (
-            Edit(
-                "dropout",
-                dropout.value,
-                0.0,
-                say("{freshness}: dropout costs loss and protects from nothing", freshness=exam.freshness),
-                "changes_result",
-            ),
+        change(
+            exam,
+            "dropout",
+            dropout.value,
+            0.0,
+            say("{freshness}: dropout costs loss and protects from nothing", freshness=exam.freshness),
+            "changes_result",
         )
         if few
         else ()
     )
+    effect = Effect("clarity")
+    if few and outside is None:
+        effect = Effect("nats", max(PUBLISHED_GAIN, -cost.value), -cost.value, 0.0)
+    elif few:
+        effect = Effect("nats", reason=f"at most its price while training; {outside}")
     return Found(
         message=say(
             "dropout {p:g} costs {value:.3f} ± {error:.3f} nats (train mode − eval mode, second half)",
@@ -90,7 +96,8 @@ def dropout_costs_loss(exam: Examination, dropout: Known[float], dropout_cost: K
             error=cost.standard_error,
         ),
         meaning=say(
-            "that is its price during training; in eval mode removing 0.1 gained 0.05 nats in a published run. {freshness}",
+            "that is its price during training; in eval mode removing 0.1 gained {published} in a published run. {freshness}",
+            published="0.05 nats" if outside is None else "less than its price",
             freshness=exam.freshness.capitalize(),
         )
         if few
@@ -104,7 +111,7 @@ def dropout_costs_loss(exam: Examination, dropout: Known[float], dropout_cost: K
         else say("keep it: the data are repeated, and it protects"),
         evidence=(dropout.source, *dropout_cost.source.inputs),
         numbers=numbers,
-        effect=Effect("nats", max(PUBLISHED_GAIN, -cost.value), -cost.value, 0.0) if few else Effect("clarity"),
+        effect=effect,
         edits=edits,
         headline=say(
             "dropout {p:g} costs {value:.3f} ± {error:.3f} (train − eval mode)",

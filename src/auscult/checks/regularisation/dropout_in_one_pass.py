@@ -3,7 +3,7 @@ from __future__ import annotations
 from ...examination import Examination
 from ...prose import say
 from ...run import Known, value_of
-from ..base import Clear, Edit, Effect, Found, NotApplicable, Verdict, check
+from ..base import Clear, Effect, Found, NotApplicable, Verdict, change, check
 from .dropout_costs_loss import PUBLISHED_GAIN, SIGMAS
 
 
@@ -38,24 +38,27 @@ def dropout_in_one_pass(exam: Examination, dropout: Known[float], passes_over_da
         return NotApplicable(say("the log measures it (REG002)"))
     if not passes_over_data_few.value:
         return NotApplicable(say("the data are repeated; dropout may be worth its price"))
+    outside = exam.outside_fits(parameters=value_of(exam.parameters_for_laws), tokens=value_of(exam.tokens_planned))
     return Found(
         message=say("dropout {p:g} in a run that hardly repeats its data", p=dropout.value),
         meaning=say(
-            "it protects from nothing and costs loss: about 0.05 nats for 0.1 in a published run of this kind. {freshness}",
+            "it protects from nothing and costs loss{published}. {freshness}",
+            published="" if outside is not None else ": about 0.05 nats for 0.1 in a published run of this kind",
             freshness=exam.freshness.capitalize(),
         ),
         action=say("set dropout = 0.0"),
         evidence=(dropout.source,),
         numbers={"dropout": dropout.value},
         headline=say("dropout {p:g} on data that are hardly repeated", p=dropout.value),
-        effect=Effect("nats", PUBLISHED_GAIN, 2 * PUBLISHED_GAIN, 0.0),
-        edits=(
-            Edit(
-                "dropout",
-                dropout.value,
-                0.0,
-                say("{freshness}: dropout costs loss and protects from nothing", freshness=exam.freshness),
-                "changes_result",
-            ),
+        effect=Effect("nats", PUBLISHED_GAIN, 2 * PUBLISHED_GAIN, 0.0)
+        if outside is None
+        else Effect("nats", reason=outside),
+        edits=change(
+            exam,
+            "dropout",
+            dropout.value,
+            0.0,
+            say("{freshness}: dropout costs loss and protects from nothing", freshness=exam.freshness),
+            "changes_result",
         ),
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 from ...examination import Examination
 from ...prose import say
 from ...run import Known
-from ..base import Clear, Edit, Found, NotApplicable, Verdict, check
+from ..base import Clear, Found, NotApplicable, Verdict, change, check
 
 
 @check("SCH003", "The floor of the learning rate is not below its peak", "warning")
@@ -35,24 +35,28 @@ def floor_above_peak(
         return NotApplicable(say("the learning rate is constant by design"))
     if min_lr.value < learning_rate.value:
         return Clear(say("{floor:g} is below {peak:g}", floor=min_lr.value, peak=learning_rate.value))
+    tenth = float(f"{learning_rate.value / 10:.12g}")
+    floor, peak = exam.word("min_lr"), exam.word("learning_rate")
     return Found(
         message=say(
-            "min_lr {floor:g} is not below learning_rate {peak:g}", floor=min_lr.value, peak=learning_rate.value
+            "{floor} {low:g} is not below {peak} {high:g}",
+            floor=floor,
+            low=min_lr.value,
+            peak=peak,
+            high=learning_rate.value,
         ),
         meaning=say("the schedule does not decay the learning rate"),
-        action=say("set min_lr to {tenth:g}", tenth=learning_rate.value / 10),
+        action=say("set {floor} to {tenth:g}", floor=floor, tenth=tenth),
         evidence=(min_lr.source, learning_rate.source),
-        edits=(
-            Edit(
-                "min_lr",
-                min_lr.value,
-                learning_rate.value / 10,
-                say("a tenth of the peak, as nanoGPT advises"),
-                "changes_result",
-            ),
+        edits=change(
+            exam, "min_lr", min_lr.value, tenth, say("a tenth of the peak, as nanoGPT advises"), "changes_result"
         ),
         numbers={"min_lr": min_lr.value, "learning_rate": learning_rate.value},
         headline=say(
-            "min_lr {floor:g} is not below learning_rate {peak:g}", floor=min_lr.value, peak=learning_rate.value
+            "{floor} {low:g} is not below {peak} {high:g}",
+            floor=floor,
+            low=min_lr.value,
+            peak=peak,
+            high=learning_rate.value,
         ),
     )

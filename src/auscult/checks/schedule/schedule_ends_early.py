@@ -3,7 +3,7 @@ from __future__ import annotations
 from ...examination import Examination
 from ...prose import say
 from ...run import Known
-from ..base import Clear, Edit, Found, NotApplicable, Verdict, check
+from ..base import Clear, Found, NotApplicable, Verdict, change, check
 
 LONG_SHARE = 0.20
 """A fifth of the run at the floor of the learning rate."""
@@ -57,16 +57,19 @@ def schedule_ends_early(
             floor=min_lr.value,
         ),
         meaning=say("those steps buy little, and the curve looks saturated when only the learning rate is"),
-        action=say("set lr_decay_iters to max_iters, or stop the run there"),
+        action=say(
+            "set {decay} to {steps}, or stop the run there",
+            decay=exam.word("decay_steps"),
+            steps=exam.word("max_steps"),
+        ),
         evidence=(decay_steps.source, max_steps.source),
-        edits=(
-            Edit(
-                "lr_decay_iters",
-                decay_steps.value,
-                max_steps.value,
-                say("the schedule should end with the run"),
-                "changes_result",
-            ),
+        edits=change(
+            exam,
+            "decay_steps",
+            decay_steps.value,
+            max_steps.value,
+            say("the schedule should end with the run"),
+            "changes_result",
         ),
         numbers={"share_at_floor": share},
         headline=say("{share:percent} of the run is at the learning rate's floor", share=share),

@@ -3,7 +3,7 @@ from __future__ import annotations
 from ...examination import Examination
 from ...prose import say
 from ...run import Known, Unknown, value_of
-from ..base import CannotTell, Clear, Edit, Effect, Found, NotApplicable, Verdict, check
+from ..base import CannotTell, Clear, Effect, Found, NotApplicable, Verdict, change, check
 
 HIGH_SHARE = 0.30
 """Ending above 30 % of the peak leaves most of the annealing gain unclaimed."""
@@ -51,6 +51,7 @@ def schedule_outlives_run(
     if decay_steps.value <= max_steps.value or share <= HIGH_SHARE:
         return Clear(say("the learning rate ends at {share:percent} of its peak", share=share))
     low, middle, high = ANNEALING_GAIN
+    outside = exam.outside_fits(parameters=value_of(exam.parameters_for_laws), tokens=value_of(exam.tokens_planned))
     return Found(
         message=say(
             "the decay is planned over {decay:count} steps but the run has {steps:count}: the learning rate ends at {share:percent} of its peak",
@@ -62,22 +63,24 @@ def schedule_outlives_run(
             "the gain of annealing, {low:.2f} to {high:.2f} nats, is left unclaimed, and the curve will look flat before its time",
             low=-high,
             high=-low,
-        ),
+        )
+        if outside is None
+        else say("the gain of annealing is left unclaimed, and the curve will look flat before its time"),
         action=say(
-            "set lr_decay_iters = {steps}, or branch a decay over the last 10 to 20 % of the steps",
+            "set {key} = {steps}, or branch a decay over the last 10 to 20 % of the steps",
+            key=exam.word("decay_steps"),
             steps=max_steps.value,
         ),
         evidence=(decay_steps.source, max_steps.source),
         numbers={"learning_rate_share_at_end": share},
-        effect=Effect("nats", middle, low, high),
+        effect=Effect("nats", middle, low, high) if outside is None else Effect("nats", reason=outside),
         headline=say("the learning rate ends at {share:percent} of its peak: decay outlives the run", share=share),
-        edits=(
-            Edit(
-                "lr_decay_iters",
-                decay_steps.value,
-                max_steps.value,
-                say("the schedule should end with the run"),
-                "changes_result",
-            ),
+        edits=change(
+            exam,
+            "decay_steps",
+            decay_steps.value,
+            max_steps.value,
+            say("the schedule should end with the run"),
+            "changes_result",
         ),
     )

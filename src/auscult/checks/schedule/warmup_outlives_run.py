@@ -3,7 +3,7 @@ from __future__ import annotations
 from ...examination import Examination
 from ...prose import say
 from ...run import Known
-from ..base import Clear, Edit, Found, NotApplicable, Verdict, check
+from ..base import Clear, Found, NotApplicable, Verdict, change, check
 
 USUAL_SHARE = 0.036
 """llm.c's GPT-2 124M: 700 of 19,560 steps (modded-nanogpt records/track_1_short/2024-10-13_llmc)."""
@@ -53,16 +53,15 @@ def warmup_outlives_run(
             decay=decay_steps.value,
         ),
         meaning=say("the learning rate never reaches its peak and never decays"),
-        action=say("set warmup_iters = {usual}, a few per cent of the steps", usual=usual),
+        action=say("set {key} = {usual}, a few per cent of the steps", key=exam.word("warmup_steps"), usual=usual),
         evidence=(warmup_steps.source, max_steps.source),
         numbers={"warmup_steps": warmup_steps.value, "max_steps": max_steps.value},
-        edits=(
-            Edit(
-                "warmup_iters",
-                warmup_steps.value,
-                usual,
-                say("the warm-up should end early in the run"),
-                "changes_result",
-            ),
+        edits=change(
+            exam,
+            "warmup_steps",
+            warmup_steps.value,
+            usual,
+            say("the warm-up should end early in the run"),
+            "changes_result",
         ),
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 from ...errors import NotText
 from ...run import Comment, Known, Quantity, Source, Unknown, known
-from ..auscult_keys import METRICS, TRAINER, evaluated, flat, put_settings
+from ..auscult_keys import METRICS, PLACES, TRAINER, evaluated, flat, put_settings
 from ..config_sheet import Sheet
 from ..files import InputFile
 from ..json_text import count, number_in
@@ -225,7 +225,8 @@ def _put_machine(sheet: Sheet, facts: Mapping[str, Known[Any]], source: Source) 
         if ranks is not None:
             sheet.put("machine.gpu_count", known(ranks.value, "one card for each rank", ranks))
     elif device is not None and str(device.value).startswith("cpu"):
-        sheet.put("machine.gpu_name", Unknown(f"{source.place}: it was trained on the processor"))
+        for key in ("machine.gpu_name", "machine.gpu_count"):
+            sheet.put(key, Unknown(f"{source.place}: it was trained on the processor"))
 
 
 def _value(found: Mapping[str, Any], name: str) -> float | None:
@@ -271,4 +272,5 @@ DIALECT = Dialect(
     sniff=_sniff,
     read=_read,
     missing="the log does not say",
+    keys=PLACES,
 )

@@ -7,16 +7,17 @@ from dataclasses import replace
 
 from ...errors import BadConfig
 from ...recipe import TrainingRecipe, recipe_values
-from ...run import Comment, Known, Problem, Source
-from ..auscult_keys import TRAINER, put_settings
+from ...run import Comment, ConfigText, Known, Problem, Source
+from ..auscult_keys import PLACES, TRAINER, put_settings
 from ..config_sheet import Sheet
 from ..files import InputFile
 from ..patterns import lazy
 from ..reading import Dialect, Reading
 from ..text import clean
+from ..toml_places import assignments_in
 from ..toml_text import read_toml
 
-__all__ = ["DIALECT"]
+__all__ = ["DIALECT", "read_recipe"]
 
 _VALUES = recipe_values(TrainingRecipe())
 _SETTINGS = frozenset(
@@ -64,12 +65,18 @@ def _comments(text: str, file: str, values: Mapping[str, Known[object]]) -> tupl
     return tuple(found)
 
 
-def _read(file: InputFile) -> Iterable[Reading]:
-    text = file.text()
-    values = read_toml(text, file.name)
+def read_recipe(text: str, file: str, path: str | None) -> Reading:
+    """Read the text of a recipe.
+
+    Raises
+    ------
+    BadConfig
+        When it is not TOML, or no setting of a recipe is in it.
+    """
+    values = read_toml(text, file)
     if not values.keys() & _SETTINGS:
         raise BadConfig(
-            "no setting of a recipe is in it", where=file.name, expected="tables such as [model] with `n_layer = 12`"
+            "no setting of a recipe is in it", where=file, expected="tables such as [model] with `n_layer = 12`"
         )
     sheet = Sheet(values, TRAINER, "auscult")
     put_settings(sheet, defaults=True)
@@ -77,7 +84,14 @@ def _read(file: InputFile) -> Iterable[Reading]:
         if name not in _SETTINGS and len(sheet.problems) < _MAX_COMMENTS:
             said = f"{clean(name[:80])} is no setting of a recipe"
             sheet.problems.append(Problem("unknown_setting", said, one.source))
-    return (replace(sheet.reading(DIALECT.name, file.name), comments=_comments(text, file.name, values)),)
+    comments = _comments(text, file, values)
+    places = assignments_in(text, {name: one for name, one in values.items() if name in _SETTINGS})
+    config = ConfigText(file, path, text, places, comments, dialect=DIALECT.name)
+    return replace(sheet.reading(DIALECT.name, file), comments=comments, config=config)
+
+
+def _read(file: InputFile) -> Iterable[Reading]:
+    return (read_recipe(file.text(), file.name, str(file.path) if file.path else None),)
 
 
 DIALECT = Dialect(
@@ -94,4 +108,5 @@ DIALECT = Dialect(
     sniff=_sniff,
     read=_read,
     missing="the recipe does not say",
+    keys=PLACES,
 )
