@@ -29,7 +29,7 @@ class Ended:
     losses : dict
         The last evaluation under (split, mode) [nats per token].
     wall_s : float
-        From its first line to its last, evaluations and checkpoints included.
+        From its first line to its last, evaluations and checkpoints included; without the time between processes.
     """
 
     name: str
@@ -47,12 +47,13 @@ def ended(folder: Path) -> Ended:
     Raises
     ------
     ValueError
-        When the log does not hold one whole run, from its first step to its last, in one process.
+        When the log does not hold a whole run, from its first step to its last.
     """
     events: list[dict[str, Any]] = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    kinds = [event["event"] for event in events]
-    if kinds[0] != "start" or kinds[-1] != "end" or "resume" in kinds:
-        raise ValueError(f"{folder}: not one whole run: it goes from {kinds[0]!r} to {kinds[-1]!r}")
+    if events[0]["event"] != "start" or events[-1]["event"] != "end":
+        raise ValueError(f"{folder}: no whole run: it goes from {events[0]['event']!r} to {events[-1]['event']!r}")
+    begun = [index for index, event in enumerate(events) if event["event"] in ("start", "resume")]
+    ends = [*(index - 1 for index in begun[1:]), len(events) - 1]
     recipe = events[0]["recipe"]
     last = recipe["schedule"]["steps"]
     return Ended(
@@ -66,7 +67,9 @@ def ended(folder: Path) -> Ended:
             for event in events
             if event["event"] == "evaluation" and event["step"] == last
         },
-        wall_s=events[-1]["time_unix_s"] - events[0]["time_unix_s"],
+        wall_s=sum(
+            events[end]["time_unix_s"] - events[start]["time_unix_s"] for start, end in zip(begun, ends, strict=True)
+        ),
     )
 
 

@@ -56,6 +56,11 @@ TESTS: dict[str, Prose] = {
     "defect": say("overfit a single batch to zero loss; score shuffled tokens, which must be far worse"),
     "undetermined": say("more evaluations, on a fixed set of batches"),
 }
+FIXED_BATCHES: dict[str, Prose] = {
+    "none": say("go on: more evaluations show the slope sooner"),
+    "undetermined": say("more evaluations"),
+}
+"""Where every evaluation is of the same batches already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,7 @@ def weigh(exam: Examination, findings: Mapping[str, Finding]) -> tuple[Hypothesi
     _symptoms(exam, findings, scales)
     top = max(scales.score.values())
     total = sum(math.exp(score - top) for score in scales.score.values())
+    tests = TESTS | FIXED_BATCHES if isinstance(exam.evaluation_tokens, Known) else TESTS
     ranked = sorted(CAUSES, key=lambda cause: -scales.score[cause])
     return tuple(
         Hypothesis(
@@ -114,7 +120,7 @@ def weigh(exam: Examination, findings: Mapping[str, Finding]) -> tuple[Hypothesi
             math.exp(scales.score[cause] - top) / total,
             tuple(scales.pro[cause]),
             tuple(scales.contra[cause]),
-            TESTS[cause],
+            tests[cause],
         )
         for cause in ranked
     )
@@ -224,6 +230,8 @@ def _symptoms(exam: Examination, findings: Mapping[str, Finding], scales: _Scale
         scales.add(finding.message, numerics=5.0, instability=3.0, learning_rate=2.5, none=-6.0)
         if value_of(exam.dtype) == "float16":
             scales.add(say("float16"), numerics=1.0)
+        elif value_of(exam.dtype) == "float32":
+            scales.add(say("float32 holds what fp16 and bf16 lose"), numerics=-3.0)
     if (finding := findings.get("NUM003")) is not None:
         scales.add(
             finding.message,

@@ -46,10 +46,12 @@ def duration(low_hours: float, high_hours: float | None = None) -> str:
 
     Examples
     --------
-    >>> duration(61.9), duration(19.2, 27.4), duration(47.5, 76.0), duration(0.68, 0.95)
-    ('2.6 days', '19–27 hours', '2.0–3.2 days', '41–57 minutes')
+    >>> duration(61.9), duration(19.2, 27.4), duration(47.5, 76.0), duration(0.68, 0.95), duration(0.004)
+    ('2.6 days', '19–27 hours', '2.0–3.2 days', '41–57 minutes', 'under a minute')
     """
     high = low_hours if high_hours is None else high_hours
+    if high < 1 / 120:
+        return "under a minute"
     factor, unit = (1 / 24, "days") if high >= 48 else (1.0, "hours") if high >= 1 else (60.0, "minutes")
     low_text, high_text = (
         f"{x * factor:.0f}" if x * factor >= 10 or unit == "minutes" else f"{x * factor:.1f}" for x in (low_hours, high)

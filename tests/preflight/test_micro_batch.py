@@ -217,7 +217,7 @@ def test_nothing_is_offered_where_nothing_fits() -> None:
     """A width whose single layer exceeds the card has no nearest."""
     huge = model_settings(n_layer=4, n_head=64, d_model=16_384)
     machine = {"world_size": 1, "memory_bytes": 4 * GIB, "device": "cuda", "compiled": True}
-    assert nearest_that_fits(recipe(huge), **machine) is None  # type: ignore[arg-type]  # as above
+    assert nearest_that_fits(recipe(huge), **machine) is None  # type: ignore[arg-type]  # see the line above
 
 
 @given(

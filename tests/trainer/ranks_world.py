@@ -10,6 +10,7 @@ usage: python ranks_world.py RECIPE (any good one: what its preflight imports is
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import io
 import json
@@ -61,9 +62,9 @@ def _answer(asked: dict[str, Any]) -> dict[str, Any]:
                 if statuses[rank] is None and (waited := os.waitpid(pid, os.WNOHANG))[0]:
                     statuses[rank], ended_s[rank] = os.waitstatus_to_exitcode(waited[1]), time.monotonic() - began
             time.sleep(0.01)
-        for rank, pid in enumerate(pids):  # "None" in the answer: this rank hung
+        for rank, pid in enumerate(pids):  # "None" in the answer: this rank hung, and its errors say where
             if statuses[rank] is None:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGABRT)
                 os.waitpid(pid, 0)
         outputs = [Path(scratch, f"{rank}.out").read_text("utf-8") for rank in range(size)]
         errors = [Path(scratch, f"{rank}.err").read_text("utf-8") for rank in range(size)]
@@ -86,6 +87,7 @@ def _forked(asked: dict[str, Any], rank: int, port: int, scratch: Path) -> int:
         for number, name in ((1, "out"), (2, "err")):
             os.dup2(os.open(scratch / f"{rank}.{name}", os.O_CREAT | os.O_WRONLY), number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        faulthandler.enable(2)
         if asked["world_size"] > 1:
             told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": asked["world_size"], "MASTER_PORT": port}
             os.environ.update({name: str(value) for name, value in told.items()}, MASTER_ADDR="127.0.0.1")

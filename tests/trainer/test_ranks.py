@@ -255,14 +255,14 @@ def test_a_lost_rank_ends_the_others_and_costs_no_checkpoint(
     """After kill -9 of one rank the other says so in a paragraph, at once and without torchrun; the run then goes on."""
     recipe, run = endless
     answer = world(recipe, run, 2, kill=_kill(run, [1], signal.SIGKILL))
-    assert answer["statuses"] == [2, -signal.SIGKILL]
+    assert answer["statuses"] == [2, -signal.SIGKILL], answer
     assert answer["after_kill_s"] < LOST_S
     (said,) = answer["errors"][0].splitlines()
     assert said.startswith("auscult: Rank 0 lost the others at step ")
     last = _steps(run)[-1]
 
     answer = world(recipe, run, 2, kill=_kill(run, [0, 1], signal.SIGINT))
-    assert answer["statuses"] == [128 + signal.SIGINT] * 2, "Ctrl-C reaches every process of the terminal"
+    assert answer["statuses"] == [128 + signal.SIGINT] * 2, answer  # Ctrl-C reaches every process of a terminal
     assert "stopped by SIGINT" in answer["errors"][0]
     resumed = [record for record in _log(run) if record["event"] == "resume"]
     assert [record["step"] for record in resumed] == [last]
@@ -372,6 +372,7 @@ def _cluster(folder: Path, **programs: str) -> dict[str, str]:
 def test_the_slurm_script_saves_and_requeues_before_its_time_is_up(tmp_path: Path) -> None:
     """Slurm's warning passes through the script and the real torchrun to each process, which saves; the job is requeued."""
     (tmp_path / "auscult").mkdir()
+    (tmp_path / "auscult" / "__init__.py").touch()
     (tmp_path / "auscult" / "__main__.py").write_text(SAVES, "utf-8")
     command = ["bash", str(SCRIPT), "recipe.toml", "run"]
     where = _cluster(tmp_path) | {"PYTHONPATH": str(tmp_path)}

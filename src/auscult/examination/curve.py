@@ -197,7 +197,8 @@ class CurveFacts(MachineFacts):
             return iterations
         if evaluated:
             return evaluated[0]
-        return Unknown("the log has no evaluations (`step N: train loss …, val loss …`) and too few iterations")
+        shown = "" if trainer_of(self.run) == "auscult train" else " (`step N: train loss …, val loss …`)"
+        return Unknown(f"the log has no evaluations{shown} after the first descent, and too few iterations")
 
     @cached_property
     def noise(self) -> Quantity[Noise]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import fields
 from functools import cached_property
 from statistics import median_high
 
@@ -11,14 +12,16 @@ from ..architectures import Model
 from ..facts import flops as flops_facts
 from ..facts.flops import Convention, count_flops
 from ..facts.memory import TrainingMemory as MemoryEstimate
-from ..facts.memory import estimate_training_memory
+from ..facts.memory import estimate_training_memory, precision_of, training_memory
 from ..facts.scaling import Band
+from ..facts.setup import Checkpointing, Optimizer, Setup, Sharding
 from ..facts.throughput import StepTimes, attainable_mfu, processes_from_mfu, separate_step_times, undisturbed_mfu
 from ..hardware import Gpu, find_gpu, suggest
 from ..run import Known, Quantity, Series, Source, Unknown, derive, known, value_of
-from .blueprint import VERSIONS, trains_a_part
+from .blueprint import VERSIONS, of_gpt2, trains_a_part
 from .budget import BudgetFacts
 from .model import Shape
+from .naming import trainer_of
 
 __all__ = ["MachineFacts"]
 
@@ -396,6 +399,13 @@ class MachineFacts(BudgetFacts):
             return float(per_token) * tokens
 
         flops = derive("FLOPs of all planned tokens", total, shape=shape, tokens=self.tokens_planned)
+        if isinstance(shape, Unknown) and self.draws_all:
+            flops = derive(
+                "FLOPs of all planned tokens",
+                lambda per_token, tokens: float(per_token) * tokens,
+                per_token=self.flops_per_token,
+                tokens=self.tokens_planned,
+            )
         if isinstance(self.flops_per_s, Known):
             return derive(
                 "FLOPs of all planned tokens / FLOP/s achieved now",
@@ -435,8 +445,19 @@ class MachineFacts(BudgetFacts):
             devices=self.processes,
         )
 
-    def memory_for(self, shape: Shape, batch_size: int, dropout: float) -> Quantity[MemoryEstimate]:
-        """Estimate the memory of a step of some shape under this run's dtype and compilation [bytes]."""
+    def memory_for(self, shape: Shape | None, batch_size: int, dropout: float) -> Quantity[MemoryEstimate]:
+        """Estimate the memory of a step of some shape under this run's dtype and compilation [bytes].
+
+        Without a shape, of the model as it is drawn: of auscult's own trainer, whose every setting is known.
+        """
+        if trainer_of(self.run) == "auscult train":
+            return self._memory_of_ours(shape, batch_size, dropout)
+        if shape is None:
+            return (
+                self.shape
+                if isinstance(self.shape, Unknown)
+                else self.memory_for(self.shape.value, batch_size, dropout)
+            )
         count = shape.parameters
         return derive(
             "memory by part",
@@ -460,10 +481,62 @@ class MachineFacts(BudgetFacts):
     def memory(self) -> Quantity[MemoryEstimate]:
         """The estimated memory of one step of this run on one card [bytes]."""
         shape, batch, dropout = self.shape, self.run.recipe.batch_size, self.run.recipe.dropout
-        if isinstance(shape, Unknown):
+        if isinstance(shape, Unknown) and not self.draws_all:
             return shape
         if isinstance(batch, Unknown):
             return batch
         if isinstance(dropout, Unknown):
             return dropout
-        return self.memory_for(shape.value, batch.value, dropout.value)
+        return self.memory_for(value_of(shape), batch.value, dropout.value)
+
+    @property
+    def wrote_no_checkpoint(self) -> bool:
+        """Whether the log, which tells of every checkpoint, tells of none: only auscult's own does."""
+        silent = not any(notice.kind in ("checkpoint", "resumed") for notice in self.run.notices)
+        return silent and self.run.dialect == "auscult_log"
+
+    @property
+    def draws_all(self) -> bool:
+        """Whether what needs a GPT-2's shape elsewhere is worked out of the blueprint: auscult's own trainer, any family."""
+        return trainer_of(self.run) == "auscult train" and isinstance(self.model, Known)
+
+    def _memory_of_ours(self, shape: Shape | None, batch_size: int, dropout: float) -> Quantity[MemoryEstimate]:
+        """Estimate a step of auscult's own trainer [bytes]."""
+        model = self.model
+        if shape is not None and shape != value_of(self.shape):
+            numbers = {item.name: getattr(shape, item.name) for item in fields(Shape)}
+            if shape.d_model % shape.n_head:
+                numbers["n_head"] = 1
+            model = known(of_gpt2(**numbers), "GPT-2 of that shape")
+
+        def said(name: str) -> str | None:
+            became, asked = (self.run.noted.get(f"auscult.{key}") for key in (name, f"machine.{name}"))
+            return str(became.value) if became is not None else str(asked.value) if asked is not None else None
+
+        ranks = value_of(self.processes) or 1
+        optimizer: Optimizer = "muon" if value_of(self.run.recipe.optimizer) == "muon" else "adamw"
+        checkpointing: Checkpointing = "full" if said("checkpointing") == "full" else "none"
+        sharding: Sharding = "none" if ranks == 1 else "fsdp" if said("sharding") == "fsdp" else "ddp"
+        return derive(
+            "memory by part",
+            lambda model, context, dtype, compiled: training_memory(
+                model,
+                Setup(
+                    micro_batch=batch_size,
+                    context=context,
+                    gradient_accumulation_steps=2,
+                    precision=precision_of(dtype),
+                    compiled=compiled,
+                    dropout=dropout,
+                    loss="fused" if said("cross_entropy") == "chunked" else "eager",
+                    optimizer=optimizer,
+                    checkpointing=checkpointing,
+                    sharding=sharding,
+                    data_parallel=ranks,
+                ),
+            ),
+            model=model,
+            context=self.run.recipe.architecture.context,
+            dtype=self.dtype,
+            compiled=self.run.recipe.compile,
+        )

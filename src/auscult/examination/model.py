@@ -179,7 +179,10 @@ class ModelFacts:
         if isinstance(a.family, Unknown):
             return a.family
         if a.family.value not in COUNTED_FAMILIES:
-            return Unknown(f"its edits and memory are worked out for GPT-2 models only, and this is a {a.family.value}")
+            article = "an" if a.family.value[:1].lower() in "aeio" else "a"
+            return Unknown(
+                f"edits of a shape are worked out for GPT-2 only, and this is {article} {a.family.value} model"
+            )
         if isinstance(a.d_ff, Known) and isinstance(a.d_model, Known) and a.d_ff.value != 4 * a.d_model.value:
             return Unknown("the MLP is not four times as wide as the model: not the GPT-2 that is counted")
         if isinstance(a.tied, Known) and not a.tied.value:

@@ -29,7 +29,7 @@ def fingerprint(path: Path) -> list[int]:
 
 
 def name_checkpoint(partial: Path, facts: Mapping[str, Any], keep: int) -> None:
-    """Give a checkpoint whose files are written its name, and remove all but the last ``keep``.
+    """Give a checkpoint whose files are written its name, and remove those before it but for the last ``keep``, itself one.
 
     Parameters
     ----------
@@ -49,16 +49,24 @@ def name_checkpoint(partial: Path, facts: Mapping[str, Any], keep: int) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     final = partial.with_suffix("")
-    if final.exists():  # a step saved again, after a resume from before it
-        shutil.rmtree(final)
+    replaced = final.with_suffix(".replaced.partial")
+    if final.exists():  # a step saved again, after a resume from before it: two renames, lest a kill find neither
+        shutil.rmtree(replaced, ignore_errors=True)
+        final.rename(replaced)
     partial.rename(final)
-    for old in named_checkpoints(partial.parent)[:-keep]:
+    shutil.rmtree(replaced, ignore_errors=True)
+    up_to_here = [path for path in named_checkpoints(partial.parent) if _step_of(path) <= _step_of(final)]
+    for old in up_to_here[:-keep]:  # a damaged one after this step must not push out the good ones before it
         shutil.rmtree(old, ignore_errors=True)
 
 
 def named_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints of a folder that were written to their end, oldest first."""
-    return sorted(path for path in folder.glob("step-*") if path.name[5:].isdecimal())
+    return sorted((path for path in folder.glob("step-*") if path.name[5:].isdecimal()), key=_step_of)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name[5:])
 
 
 def reason_of(error: BaseException) -> str:
@@ -96,14 +104,13 @@ def good_checkpoint(folder: Path, note: Callable[[str], None]) -> tuple[Path, di
         try:
             facts = json.loads((path / CHECKPOINT_FILE).read_text(encoding="utf-8"))
             wrong = [name for name, kept in facts["files"].items() if fingerprint(path / name) != kept]
-            step = facts["step"]
+            if not facts["files"] or facts["step"] != _step_of(path):
+                wrong = [CHECKPOINT_FILE]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            wrong, step = [f"{CHECKPOINT_FILE} ({error})"], None
-        if not wrong and isinstance(step, int):
+            wrong = [f"{CHECKPOINT_FILE} or a file that it names ({error})"]
+        if not wrong:
             return path, facts
-        note(
-            f"{path}: {wrong[0] if wrong else CHECKPOINT_FILE} is not as it was written; the checkpoint before it is taken"
-        )
+        note(f"{path}: {wrong[0]} is not as it was written; the checkpoint before it is taken")
     if found:
         raise UnreadableInput(
             f"none of its {len(found)} checkpoints is whole",

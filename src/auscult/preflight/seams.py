@@ -145,7 +145,7 @@ def _tensors(before: Mapping[str, Sequence[int]], now: Mapping[str, Sequence[int
     ]
     if told:
         more = f", and {len(told) - _SHOWN:,} more" if len(told) > _SHOWN else ""
-        yield f"{len(told):,} tensor{'' if len(told) == 1 else 's'} differ: {'; '.join(told[:_SHOWN])}{more}"
+        yield f"{len(told):,} {'tensor differs' if len(told) == 1 else 'tensors differ'}: {'; '.join(told[:_SHOWN])}{more}"
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -98,7 +98,11 @@ def prescribe(exam: Examination, findings: Sequence[Finding], *, expect_at: int 
     edits = _collect(findings)
     shape = _after(exam.shape, edits)
     dropout = next((e.after for e in edits if e.setting == "dropout"), value_of(exam.run.recipe.dropout))
-    fit: Quantity[Fit] = fit_micro_batch(exam, shape.value, dropout or 0.0) if isinstance(shape, Known) else shape
+    fit: Quantity[Fit] = (
+        shape
+        if isinstance(shape, Unknown) and not exam.draws_all
+        else fit_micro_batch(exam, value_of(shape), dropout or 0.0)
+    )
     if isinstance(fit, Known):
         edits += _batch_edits(exam, fit.value)
     resume = derive("tensor shapes before and after", can_resume, before=exam.shape, after=shape)
@@ -143,15 +147,18 @@ def _batch_edits(exam: Examination, fit: Fit) -> tuple[Edit, ...]:
 
 def _expect(exam: Examination, shape: Quantity[Shape], at: int | None) -> tuple[tuple[Expectation, ...], str]:
     per_step, steps, rate = exam.tokens_per_step, exam.run.recipe.max_steps, exam.run.recipe.learning_rate
-    if isinstance(shape, Unknown):
-        return (), shape.reason
+    size: Quantity[int] = derive("N", lambda shape: shape.parameters.without_position, shape=shape)
+    if isinstance(shape, Unknown) and exam.draws_all:
+        size = exam.parameters_for_laws
+    if isinstance(size, Unknown):
+        return (), shape.reason if isinstance(shape, Unknown) and not exam.draws_all else size.reason
     if isinstance(per_step, Unknown):
         return (), per_step.reason
     if isinstance(steps, Unknown):
         return (), steps.reason
     if isinstance(rate, Unknown):
         return (), rate.reason
-    n, planned = shape.value.parameters.without_position, steps.value
+    n, planned = size.value, steps.value
     found: list[Expectation] = []
     reason = ""
     if at is not None and at > planned:

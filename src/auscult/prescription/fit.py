@@ -38,15 +38,15 @@ class Fit:
     refused: Refusal | None
 
 
-def fit_micro_batch(exam: Examination, shape: Shape, dropout: float) -> Quantity[Fit]:
+def fit_micro_batch(exam: Examination, shape: Shape | None, dropout: float) -> Quantity[Fit]:
     """Choose the micro-batch for a shape on this run's card.
 
     Parameters
     ----------
     exam : Examination
         Gives the card, the dtype, compilation and the tokens per step.
-    shape : Shape
-        The model to be trained.
+    shape : Shape or None
+        The model to be trained; the run's own, as its blueprint draws it, where there is none.
     dropout : float
         Its dropout.
 

@@ -214,12 +214,15 @@ def _prescription(d: Diagnosis) -> tuple[str, ...]:
     broken = any(f.severity == "error" for f in d.findings)
     if parts:
         lines.append(" · ".join(parts))
-    elif isinstance(exam.shape, Unknown):
+    elif isinstance(exam.shape, Unknown) and not exam.draws_all:
         lines.append(f"unknown: {exam.shape.reason.partition(': ')[2] or exam.shape.reason}")
     else:
         lines.append(
             "no edit that can be written for you: see the findings" if broken else "nothing to change in the recipe"
         )
+    unmended = [f.code for f in d.findings if f.severity == "error" and not f.edits]
+    if parts and unmended:
+        lines.append(f"{' and '.join(unmended)} first: no edit mends it")
     if isinstance(p.fit, Unknown) and isinstance(exam.gpu_name, Known):
         lines.append(f"memory: {p.fit.reason}")
     if isinstance(p.fit, Known):
@@ -231,8 +234,11 @@ def _prescription(d: Diagnosis) -> tuple[str, ...]:
         lines.append(" · ".join(facts))
     if isinstance(p.resume, Known) and p.edits and d.run.series:
         resume = p.resume.value
+        ours = trainer_of(d.run) == "auscult train"
         lines.append(
-            f"a checkpoint can be resumed{' (--accept-changes)' if trainer_of(d.run) == 'auscult train' else ''}"
+            "start again: no checkpoint was written"
+            if exam.wrote_no_checkpoint
+            else f"a checkpoint can be resumed{' (--accept-changes)' if ours else ''}"
             if resume.possible
             else f"restart from step 0: {len(resume.changes)} tensors change shape"
         )
@@ -361,7 +367,7 @@ def _numbers(d: Diagnosis) -> Section:
         e.chinchilla_ratio,
         f"{ratio:.1f}" if ratio is not None and ratio >= 0.1 else f"{ratio:.2g}" if ratio is not None else None,
     )
-    add("epochs", e.epochs, f"{epochs:.2f}" if epochs is not None else None)
+    add("epochs", e.epochs, (f"{epochs:.2f}" if epochs >= 0.01 else f"{epochs:.1g}") if epochs is not None else None)
     step, rate = value_of(e.step_time_s), value_of(e.tokens_per_s)
     add("steady step time", e.step_time_s, f"{step:.3f} s" if step else None)
     add("throughput", e.tokens_per_s, f"{rate:,.0f} tokens/s" if rate else None)

@@ -5,7 +5,7 @@ import math
 from ...examination import Examination
 from ...facts.curve import Noise, Slope
 from ...prose import say
-from ...run import Known, Series, value_of
+from ...run import Known, Series, Unknown, value_of
 from ..base import Clear, Found, NotApplicable, Verdict, check
 
 SIGMAS_TO_SEE = 2.0
@@ -67,7 +67,9 @@ def noise_hides_progress(
             slope=slope.value.value,
             half=slope.value.high - slope.value.value,
         ),
-        action=say("evaluate on a fixed set of batches (the same seed each time), or judge by the regression"),
+        action=say("evaluate on a fixed set of batches (the same seed each time), or judge by the regression")
+        if isinstance(exam.evaluation_tokens, Unknown)
+        else say("judge by the regression: every evaluation is of the same batches already"),
         evidence=(series.source(len(series) - 2), series.source(len(series) - 1)),
         numbers={
             "noise_sd": sd,

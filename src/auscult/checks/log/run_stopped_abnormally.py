@@ -43,7 +43,7 @@ def run_stopped_abnormally(exam: Examination) -> Verdict:
     kinds = [n.kind for n in found]
     memory = noticed(exam, "out_of_memory")
     went_on = all(_went_on(exam, n) for n in found)
-    asked = "interrupted" in kinds
+    asked = any(n.kind == "interrupted" and (went_on or not _went_on(exam, n)) for n in found)
     told = [n for n in found if not (asked and n.kind == "traceback")]  # KeyboardInterrupt comes with one
     crashed = "traceback" in kinds and not asked and not went_on and not memory
     return Found(

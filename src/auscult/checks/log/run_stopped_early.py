@@ -10,6 +10,7 @@ REASONS = {
     "interrupted": "it was interrupted from the keyboard",
     "killed": "it was killed",
     "traceback": "it raised an exception",
+    "nan_loss": "its loss was no longer finite (NUM001)",
 }
 
 
@@ -42,7 +43,7 @@ def run_stopped_early(
     if is_complete.value:
         return Clear(say("the log reaches step {last:count} of {planned:count}", last=last, planned=planned))
     ends = last_step.source.line or 0
-    notice = next((n for kind in REASONS for n in exam.run.notices if n.kind == kind and n.last_line > ends), None)
+    notice = next((n for kind in REASONS for n in exam.run.notices if n.kind == kind and n.last_line >= ends), None)
     why = REASONS[notice.kind] if notice else "it is still going, was stopped, or the log was cut"
     rate = exam.learning_rate_at(last)
     phase = _phase(exam, last)
@@ -60,7 +61,9 @@ def run_stopped_early(
             left=planned - last,
             phase=str(phase),
         ),
-        action=say("let it finish or resume it, before the recipe is judged"),
+        action=say("as NUM001 says")
+        if notice and notice.kind == "nan_loss"
+        else say("let it finish or resume it, before the recipe is judged"),
         evidence=(last_step.source, max_steps.source, *((notice.source,) if notice else ())),
         numbers={"last_step": last, "planned": planned, "share": last / planned, "learning_rate": value_of(rate)},
         severity="warning" if notice and notice.kind in ("out_of_memory", "traceback") else None,

@@ -7,8 +7,8 @@ from ...facts.claims import Claim
 from ...facts.parameters import ParameterCount, closest_width, nearest_standard
 from ...facts.scaling import loss_difference
 from ...prose import say
-from ...run import Known, value_of
-from ..base import Clear, Edit, Effect, Found, Verdict, change, check
+from ...run import Known, Unknown, value_of
+from ..base import CannotTell, Clear, Edit, Effect, Found, Verdict, change, check
 
 STANDARD_TOLERANCE = 0.10
 """A claim names a standard model when that model's count lies within 10 % of it."""
@@ -18,7 +18,7 @@ _SETTINGS = {"n_embd": "d_model"}
 
 @check("MDL001", "The model is not the size that its config claims", "error")
 def width_contradicts_claim(
-    exam: Examination, parameter_count: Known[ParameterCount], parameters_claimed: Known[Claim], shape: Known[Shape]
+    exam: Examination, parameter_count: Known[ParameterCount], parameters_claimed: Known[Claim]
 ) -> Verdict:
     """
     What it looks for
@@ -46,6 +46,8 @@ def width_contradicts_claim(
     scaling laws at equal tokens (Besiroglu 2024, Muennighoff 2023, Porian 2024, Gadre 2024).
     """
     count, claim = parameter_count.value, parameters_claimed.value
+    if isinstance(exam.shape, Unknown) and not exam.draws_all:
+        return CannotTell(say("needs shape: {reason}", reason=exam.shape.reason))
     actual = (count.total, count.without_position, count.non_embedding)
     if any(abs(claim.value - n) <= claim.tolerance * n for n in actual):
         return Clear(
@@ -64,23 +66,27 @@ def width_contradicts_claim(
             say("the log prints the claimed {claimed:si}; it is the config that differs (MDL006)", claimed=claim.value)
         )
     a = exam.run.recipe.architecture
-    s = shape.value
-    edits, model_name = _edits(exam, s, claim)
+    shape = value_of(exam.shape)
+    edits, model_name = ((), "") if shape is None else _edits(exam, shape, claim)
     keys = ", ".join(f"{e.word} {e.before} in place of {e.after}" for e in edits)
     evidence = (claim.source, *(q.source for q in (a.n_layer, a.d_model) if isinstance(q, Known)))
     return Found(
         message=say(
-            "the config claims {claim}; {n_layer} layers × {d_model} wide are {total:count} parameters, {embedding:count} of them ({share:percent}) the tied embedding",
+            "the config claims {claim}; {n_layer} layers × {d_model} wide are {total:count} parameters, {embedding:count} of them ({share:percent}) the {tied}embedding",
             claim=f"“{claim.text}”" if not claim.from_name else f"{claim.value / 1e6:g}M in its name",
-            n_layer=s.n_layer,
-            d_model=s.d_model,
+            n_layer=value_of(a.n_layer),
+            d_model=value_of(a.d_model),
+            tied="tied " if count.tied_head else "",
             total=count.total,
             embedding=count.embedding,
             share=count.embedding / count.without_position,
         ),
         meaning=say("another model is trained than the one named: {model} with {keys}", model=model_name, keys=keys)
         if edits
-        else say("another model is trained than the one named, and no standard GPT-2 has the claimed size"),
+        else say(
+            "another model is trained than the one named{hint}",
+            hint=", and no standard GPT-2 has the claimed size" if shape is not None else "",
+        ),
         action=say(
             "set {edits} and start again from step 0, or correct the claim if this size is meant",
             edits=", ".join(f"{e.word} = {e.after}" for e in edits),
@@ -96,9 +102,9 @@ def width_contradicts_claim(
             "embedding": count.embedding,
             "position": count.position,
             "embedding_share": count.embedding / count.without_position,
-            "nearest_standard": model_name,
+            "nearest_standard": model_name or None,
         },
-        effect=_worth(exam, s, edits),
+        effect=_worth(exam, shape, edits) if shape is not None else Effect("clarity"),
         edits=edits,
         severity=None if not claim.from_name else "warning",
         headline=say(

@@ -60,7 +60,9 @@ def loss_not_finite(exam: Examination) -> Verdict:
         if lost
         else say("later losses are finite: single batches overflowed, and the weights went on"),
         action=say(
-            "restart from a checkpoint before step {step:count}, in bf16 or with a lower learning rate", step=step
+            "{restart}, {cure}",
+            restart="start again" if exam.wrote_no_checkpoint else f"restart from a checkpoint before step {step:,}",
+            cure=_cure(exam),
         )
         if lost
         else say("look at the gradient norm there; clip gradients, or use bf16"),
@@ -68,6 +70,14 @@ def loss_not_finite(exam: Examination) -> Verdict:
         numbers={"first_step": step, "count": len(bad)},
         severity=None if lost else "warning",
     )
+
+
+def _cure(exam: Examination) -> str:
+    """Return the usual cures: bf16 is one where the range of fp16, or of an unknown format, may have been left."""
+    if value_of(exam.dtype) in ("float32", "bfloat16"):
+        clip = value_of(exam.run.recipe.grad_clip)
+        return "with a lower learning rate" + (" and gradients clipped" if clip == 0 else " or a longer warm-up")
+    return "in bf16 or with a lower learning rate"
 
 
 def _said_by_the_trainer(exam: Examination, notice: Notice) -> Verdict:
@@ -78,7 +88,7 @@ def _said_by_the_trainer(exam: Examination, notice: Notice) -> Verdict:
         headline=say("the loss is not finite {after}", after=after),
         message=say("the loss is not finite {after}: {detail}", after=after, detail=notice.detail or "the log says so"),
         meaning=say("the run ended there; the weights of its last checkpoint may still be good"),
-        action=say("restart from a checkpoint before it, in bf16 or with a lower learning rate"),
+        action=say("restart from a checkpoint before it, {cure}", cure=_cure(exam)),
         evidence=(notice.source,),
         numbers={"first_step": step, "count": notice.count},
     )

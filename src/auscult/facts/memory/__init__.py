@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .activations import Slopes, activation_slopes
-from .gpt2 import TrainingMemory, estimate_training_memory
+from .gpt2 import TrainingMemory, estimate_training_memory, precision_of, training_memory
 from .logits import LogitSlopes, logit_slopes
 from .peak import CONTEXT_BYTES, MARGIN_FRACTION, NCCL_BYTES, USABLE_FRACTION, MemoryEstimate, Seen, estimate_memory
 from .states import Counts, States, model_states, parameter_groups
@@ -26,4 +26,6 @@ __all__ = [
     "logit_slopes",
     "model_states",
     "parameter_groups",
+    "precision_of",
+    "training_memory",
 ]

@@ -9,7 +9,7 @@ from ..parameters import ParameterCount, count_parameters
 from ..setup import Precision, Setup
 from .peak import estimate_memory
 
-__all__ = ["TrainingMemory", "estimate_training_memory"]
+__all__ = ["TrainingMemory", "estimate_training_memory", "precision_of", "training_memory"]
 
 _PRECISIONS: dict[str, Precision] = {"bfloat16": "amp_bf16", "float16": "amp_fp16"}
 
@@ -92,18 +92,27 @@ def estimate_training_memory(
     shape = {"n_layer": n_layer, "n_head": heads, "n_embd": d_model, "vocab_size": vocab_size, "n_positions": context}
     drawn: list[Model] = [build({"model_type": "gpt2", **shape, "bias": bias}) for bias in (False, True)]
     model = min(drawn, key=lambda found: abs(count_parameters(found).total - parameters.total))
-    memory = estimate_memory(
+    return training_memory(
         model,
         Setup(
             micro_batch=batch_size,
             context=context,
             gradient_accumulation_steps=2,  # any above one: gradients of earlier passes are there
-            precision=_PRECISIONS.get(dtype, "fp32"),
+            precision=precision_of(dtype),
             compiled=compiled,
             dropout=dropout,
         ),
     )
-    found = memory.parts
+
+
+def precision_of(dtype: str) -> Precision:
+    """Return how a trainer that autocasts over fp32 weights computes in a dtype."""
+    return _PRECISIONS.get(dtype, "fp32")
+
+
+def training_memory(model: Model, setup: Setup) -> TrainingMemory:
+    """Return the estimate of any model in the parts of a nanoGPT run: temporaries and buckets count as activations."""
+    found = estimate_memory(model, setup).parts
     return TrainingMemory(
         weights=found["weights"],
         gradients=found["gradients"],

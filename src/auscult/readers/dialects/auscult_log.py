@@ -41,7 +41,10 @@ _FACTS: Mapping[str, str] = {
     "val_tokens": "data.val_tokens",
 }
 """What the first line says besides the recipe."""
-_NOTED = ("auscult_version", "torch_version", "recipe_digest", "device", "mfu_convention", "parameters_total")
+_NOTED = (
+    *("auscult_version", "torch_version", "recipe_digest", "device", "mfu_convention", "parameters_total"),
+    "cross_entropy",
+)
 _INTERRUPTED = lazy(r"SIGINT|Ctrl-?C|[Kk]eyboard|[Ii]nterrupt")
 _KILLED = lazy(r"SIGTERM|[Tt]erminat|SIGUSR1|time limit")
 _MEMORY = lazy(r"[Oo]ut of memory|OutOfMemory")
@@ -204,6 +207,7 @@ class AuscultLog(LogParser):
         lost = [(METRICS[name], value) for name in _OF_A_STEP if (value := _value(found, name)) is not None]
         if step is not None and lost:
             self.record(step, lost, line)
+            self.notice("nan_loss", line, "auscult train stops at the first step that is not finite")
         reason = str(found.get("reason", ""))[:1000]
         for kind, pattern in (("interrupted", _INTERRUPTED), ("killed", _KILLED), ("out_of_memory", _MEMORY)):
             if pattern.search(reason):

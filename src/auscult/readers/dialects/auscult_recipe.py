@@ -29,6 +29,8 @@ _COMMENT = lazy(r"^(?:[^\"'#]|\"[^\"]*\"|'[^']*')*(#.*)$")
 _MAX_COMMENTS = 1_000
 _MAX_LINE = 2_000
 _ENOUGH = 3
+_COMMON = ("data.", "log.")
+"""Tables that any program's settings may have."""
 
 
 def _names(text: str) -> Iterator[str]:
@@ -49,7 +51,8 @@ def _sniff(file: InputFile) -> float:
     inner = [name for name in ours if "." in name]
     if len(ours) >= _ENOUGH and inner and len(ours) > 0.6 * len(names):
         return 0.95
-    return 0.6 if inner and file.base == "recipe.toml" else 0.0
+    whole = len(ours) == len(names) and any(not name.startswith(_COMMON) for name in inner)
+    return 0.6 if whole or (inner and file.base == "recipe.toml") else 0.0
 
 
 def _comments(text: str, file: str, values: Mapping[str, Known[object]]) -> tuple[Comment, ...]:
