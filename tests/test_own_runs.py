@@ -16,7 +16,6 @@ from auscult.checks.base import Finding, Outcome
 from auscult.diagnosis import Diagnosis
 from auscult.facts.curve import split_sampling_error
 from auscult.facts.scaling import FAR, FITTED_PARAMETERS, FITTED_TOKENS, FITTED_VOCABULARY, outside_fits
-from auscult.facts.throughput import attainable_mfu
 from auscult.readers import given_by_options
 from auscult.recipe import TrainingRecipe, model_settings, recipe_from_values, recipe_values
 from auscult.report.json import as_dict
@@ -289,13 +288,12 @@ def test_a_loss_that_is_not_finite_is_why_it_stopped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "phase"), [(5, "still warming up"), (200, "at its peak of 0.0006"), (360, "still decaying")]
+    ("last", "phase"), [(20, "still warming up"), (200, "at its peak of 0.0006"), (360, "still decaying")]
 )
 def test_the_phases_of_wsd(tmp_path: Path, last: int, phase: str) -> None:
     """In the stable phase the rate is at its peak, not at its floor."""
     recipe = recipe_of(schedule__kind="wsd", schedule__warmup_steps=50)
-    diagnosis = diagnosed(write(tmp_path, recipe, last=last * 10 if last < 10 else last))
-    assert phase in str(found(diagnosis, "LOG004").meaning) if last >= 10 else True
+    assert phase in str(found(diagnosed(write(tmp_path, recipe, last=last)), "LOG004").meaning)
 
 
 def test_a_complete_run_with_few_evaluations_is_not_called_flat(tmp_path: Path) -> None:
@@ -326,11 +324,11 @@ def test_event_files_that_the_trainer_writes_are_no_finding(tmp_path: Path) -> N
 
 def test_a_split_larger_than_all_there_is_is_not_asked_for(tmp_path: Path) -> None:
     """Of 8M tokens in all no split of 10M can be drawn; of 70M it can."""
-    few = {"train_tokens": 7_009_719, "val_tokens": 900_000}
+    few: dict[str, Any] = {"train_tokens": 7_009_719, "val_tokens": 900_000}
     finding = found(diagnosed(write(tmp_path / "few", recipe_of(), **few)), "DAT002")
     assert "more than there are (7.91M in both splits)" in str(finding.action)
     assert "at most" in str(finding.message)
-    more = {"train_tokens": 69_000_000, "val_tokens": 900_000}
+    more: dict[str, Any] = {"train_tokens": 69_000_000, "val_tokens": 900_000}
     assert "draw a new split" in str(found(diagnosed(write(tmp_path / "more", recipe_of(), **more)), "DAT002").action)
 
 
@@ -356,7 +354,6 @@ def test_memory_and_time_of_either_family(tmp_path: Path, family: str) -> None:
     assert 5 * 2**30 < fit.value.memory.total < 40 * 2**30
     assert outcome(diagnosis, "MEM001").word == "clear"
     assert isinstance(diagnosis.prescription.hours, auscult.Known)
-    assert attainable_mfu("H100 SXM")
     assert "a auscult" not in told(diagnosis)
     assert "GPT-2 models only" not in told(diagnosis)
 

@@ -98,7 +98,7 @@ def test_what_is_not_finite_is_raised_with_its_step(loss: float, norm: float) ->
     assert [v["step"] for v in journal.steps] == [7]
 
 
-def test_a_step_that_wants_to_stop_stops(clock: Clock) -> None:
+def test_a_step_that_wants_to_stop_stops() -> None:
     """Any positive share of ranks that heard a signal; it is known when the step is settled, and stays."""
     one = meter(Told(), lag=1)
     one.add(0, 1e-3, lambda: (5.0, 1.0, 0.25))

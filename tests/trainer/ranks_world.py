@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-SLOWEST_S = 60.0
+SLOWEST_S = 120.0
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ from auscult.trainer.loop import Trainer
 from auscult.trainer.ranks import Ranks
 from trainer_runs import write_tokens
 
+pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")  # as the trainer has it: one is meant
 CPU = torch.device("cpu")
 ALONE = Ranks(0, 1, CPU)
 T = 16

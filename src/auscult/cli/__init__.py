@@ -271,6 +271,8 @@ def _fix(arguments: argparse.Namespace) -> int:
     if fixed == config.text:
         print("nothing to fix", file=sys.stderr)
         return 0
+    if (note := _data_beside(diagnosis, Path(arguments.write or ""))) is not None:
+        print(note, file=sys.stderr)
     for line in unverified_comments(diagnosis.examination, diagnosis.prescription):
         print(f"check the comment beside what changed: {line}", file=sys.stderr)
     if arguments.in_place:
@@ -295,6 +297,21 @@ def _fix(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return 0
+
+
+def _data_beside(diagnosis: Diagnosis, target: Path) -> str | None:
+    """Return what is to be said where a recipe's data would not be found from where the corrected recipe will stand."""
+    config = diagnosis.run.config
+    data = config.get("data.path") if config is not None else None
+    if config is None or config.path is None or data is None or not isinstance(data.value, str):
+        return None
+    folder = Path(config.path).parent / target.parent
+    if (folder / Path(data.value).expanduser()).exists():
+        return None
+    return (
+        f'data.path = "{data.value}" is relative to the recipe, and nothing is there from {folder}: put the corrected recipe'
+        " where the one that was trained stood"
+    )
 
 
 def _explain(arguments: argparse.Namespace) -> int:
