@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from crc32c import crc32c
@@ -110,7 +111,7 @@ def test_where_none_is_whole_it_is_an_error(tmp_path: Path) -> None:
     """To start again from step 0 would lose the run: it is refused, and nothing is removed."""
     for step in (1, 2, 3):
         flip(save(tmp_path, step) / "b.safetensors")
-    with pytest.raises(UnreadableInput, match="none of its 3 checkpoints is whole. Next: restore one from a copy"):
+    with pytest.raises(UnreadableInput, match=r"none of its 3 checkpoints is whole\. Next: restore one from a copy"):
         good_checkpoint(tmp_path, lambda _: None)
     assert steps(tmp_path) == [1, 2, 3]
 
@@ -155,7 +156,7 @@ def test_a_reason_is_one_line() -> None:
     """An error of many lines, of none, or a collection of ranks' errors: one line that says what happened."""
 
     class Collected(BaseException):
-        failures = {0: (OSError(28, "No space left on device"), "its trace")}
+        failures: ClassVar = {0: (OSError(28, "No space left on device"), "its trace")}
 
     assert reason_of(Collected("ranks: …\nTraceback …")) == "[Errno 28] No space left on device"
     assert reason_of(ValueError("first\nsecond")) == "first"

@@ -106,12 +106,34 @@ def estimate_training_memory(
 
 
 def precision_of(dtype: str) -> Precision:
-    """Return how a trainer that autocasts over fp32 weights computes in a dtype."""
+    """Return how a trainer that autocasts over fp32 weights computes in a dtype.
+
+    References
+    ----------
+    karpathy/nanoGPT ``train.py`` (3adf61e): ``ptdtype`` and its autocast context.
+
+    Examples
+    --------
+    >>> precision_of("bfloat16"), precision_of("float32")
+    ('amp_bf16', 'fp32')
+    """
     return _PRECISIONS.get(dtype, "fp32")
 
 
 def training_memory(model: Model, setup: Setup) -> TrainingMemory:
-    """Return the estimate of any model in the parts of a nanoGPT run: temporaries and buckets count as activations."""
+    """Return the estimate of any model in the parts of a nanoGPT run: temporaries and buckets count as activations [bytes].
+
+    References
+    ----------
+    Those of :func:`estimate_memory`.
+
+    Examples
+    --------
+    >>> config = {"model_type": "gpt2", "n_layer": 2, "n_head": 2, "n_embd": 64, "vocab_size": 256, "n_positions": 64}
+    >>> model, setup = build(config), Setup(micro_batch=4, context=64)
+    >>> training_memory(model, setup).total == estimate_memory(model, setup).total_bytes
+    True
+    """
     found = estimate_memory(model, setup).parts
     return TrainingMemory(
         weights=found["weights"],
