@@ -75,12 +75,13 @@ def test_the_recipe_that_is_told_is_the_one_that_is_trained(corrected: Path) -> 
 
 
 def test_a_toml_recipe_is_held_to_its_comments(tmp_path: Path) -> None:
-    """The same contradiction in TOML is refused, with no offer of the rewriting that exists for nanoGPT's configs."""
+    """The same contradiction in TOML is refused under TOML's own names, with the offer to rewrite it."""
     claim = "# ~125M parameters\nn_layer = 12\nn_head = 12\nd_model = 384\n"
     found = look(toml(tmp_path, claim))
     assert found.refusal is not None
     assert "MDL001" in found.refusal
-    assert "auscult fix" not in found.refusal
+    assert "set d_model = 768 and start again" in found.refusal
+    assert f"`auscult fix {tmp_path / 'recipe.toml'}` shows the edits" in found.refusal
     assert look(toml(tmp_path, claim.replace("384", "768"))).refusal is None
 
 
