@@ -5,6 +5,7 @@
 # make bench-trainer  measures our trainer and its peers on this machine and writes docs/performance.md; the machine should be quiet
 # make gpu-truth      measures what needs a GPU, in one call of at most 9.5 minutes (PYTHON: one whose torch has CUDA)
 # make example      trains the three runs of examples/width-or-dropout, each in less than ten minutes on two cores
+# make soak   trains tiny runs under random kills for SOAK_MINUTES and compares them with runs that nobody touched: soak.json
 # make fuzz   fuzzes every reader for FUZZ_SECONDS each (make fuzz DIALECT=nanogpt: one of them)
 PYTHON ?= python3
 VENV   ?= .venv
@@ -14,10 +15,11 @@ BENCH  ?= .venv-bench
 
 FUZZ_SECONDS ?= 600
 DIALECT ?=
+SOAK_MINUTES ?= 30
 
 EXAMPLE := examples/width-or-dropout
 
-.PHONY: demo example test check lint types unit corpus accuracy fuzz bench bench-trainer gpu-truth docs lock clean
+.PHONY: demo example test check lint types unit corpus accuracy fuzz soak bench bench-trainer gpu-truth docs lock clean
 
 demo: $(VENV)/.core
 	@$(BIN)/auscult diagnose examples/fineweb-40m --fail-on never
@@ -52,6 +54,9 @@ fuzz: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]' -c requirements.lock
 	@for name in $(or $(DIALECT),$$($(BIN)/auscult dialects | cut -d' ' -f1)); do \
 	  echo "== $$name"; $(BIN)/python fuzz/fuzz_dialect.py $$name $(FUZZ_SECONDS) || exit 1; done
+
+soak: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python scripts/soak.py --minutes $(SOAK_MINUTES)
 
 bench: $(VENV)/.dev
 	@for script in benchmarks/*.py; do $(BIN)/python $$script; done

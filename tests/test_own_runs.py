@@ -285,6 +285,7 @@ def test_a_loss_that_is_not_finite_is_why_it_stopped(tmp_path: Path) -> None:
     prescription = screen(diagnosis, "runs/a").prescription
     assert "NUM001 first: no edit mends it" in prescription
     assert "start again: no checkpoint was written" in prescription
+    assert as_dict(diagnosis)["unknown"]["prescription.resume"] == "no checkpoint was written"
 
 
 @pytest.mark.parametrize(

@@ -54,10 +54,10 @@ class Case:
     context: int = 256
     micro_batch: int = 12
     accumulation: int = 1
-    steps: int = 80
+    steps: int = 70
     warm_steps: int = 10
-    learning_rate: float = 1e-3
-    target_loss: float = 2.5
+    learning_rate: float = 6e-4
+    target_loss: float = 2.8
     device: str = "cpu"
     dtype: str = "float32"
     tokens: int = 4_000_000

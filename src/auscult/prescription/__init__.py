@@ -106,6 +106,8 @@ def prescribe(exam: Examination, findings: Sequence[Finding], *, expect_at: int 
     if isinstance(fit, Known):
         edits += _batch_edits(exam, fit.value)
     resume = derive("tensor shapes before and after", can_resume, before=exam.shape, after=shape)
+    if exam.wrote_no_checkpoint:
+        resume = Unknown("no checkpoint was written")
     expected, reason = _expect(exam, shape, expect_at)
     return Prescription(edits, fit, exam.tokens_per_step, exam.hours_for(shape), resume, expected, reason)
 

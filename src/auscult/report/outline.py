@@ -232,13 +232,13 @@ def _prescription(d: Diagnosis) -> tuple[str, ...]:
         facts.append(f"{duration(p.hours.value.low, p.hours.value.high)} for {d.run.recipe.max_steps.value:,} steps")
     if facts:
         lines.append(" · ".join(facts))
-    if isinstance(p.resume, Known) and p.edits and d.run.series:
+    ours = trainer_of(d.run) == "auscult train"
+    if exam.wrote_no_checkpoint and p.edits:
+        lines.append("start again: no checkpoint was written")
+    elif isinstance(p.resume, Known) and p.edits and d.run.series:
         resume = p.resume.value
-        ours = trainer_of(d.run) == "auscult train"
         lines.append(
-            "start again: no checkpoint was written"
-            if exam.wrote_no_checkpoint
-            else f"a checkpoint can be resumed{' (--accept-changes)' if ours else ''}"
+            f"a checkpoint can be resumed{' (--accept-changes)' if ours else ''}"
             if resume.possible
             else f"restart from step 0: {len(resume.changes)} tensors change shape"
         )

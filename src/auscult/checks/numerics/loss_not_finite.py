@@ -50,7 +50,9 @@ def loss_not_finite(exam: Examination) -> Verdict:
     return Found(
         headline=say("{name} is {value} from step {step:count}", name=first.name, value=first.values[index], step=step),
         message=say(
-            "{name} is {value} at step {step:count}; {n} losses in all are not finite",
+            "{name} is {value} at step {step:count}; {n} loss{es} in all {are} not finite",
+            es="" if len(bad) == 1 else "es",
+            are="is" if len(bad) == 1 else "are",
             name=first.name,
             value=first.values[index],
             step=step,
