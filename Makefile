@@ -5,7 +5,7 @@
 # make bench-trainer  measures our trainer and its peers on this machine and writes docs/performance.md; the machine should be quiet
 # make gpu-truth      measures what needs a GPU, in one call of at most 9.5 minutes (PYTHON: one whose torch has CUDA)
 # make example      trains the three runs of examples/width-or-dropout, each in less than ten minutes on two cores
-# make soak   trains tiny runs under random kills for SOAK_MINUTES and compares them with runs that nobody touched: soak.json
+# make soak   trains tiny runs under random kills for SOAK_MINUTES and compares them with runs that nobody touched: build/soak.json
 # make fuzz   fuzzes every reader for FUZZ_SECONDS each (make fuzz DIALECT=nanogpt: one of them)
 PYTHON ?= python3
 VENV   ?= .venv

@@ -48,7 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 2**32, help="of the kills (default: the clock)")
-    parser.add_argument("--output", type=Path, default=Path("soak.json"))
+    parser.add_argument("--output", type=Path, default=Path("build/soak.json"))
     arguments = parser.parse_args()
     place, began_s = Path(tempfile.mkdtemp(prefix="auscult-soak-")), time.monotonic()
     drawn, counts, wrong = random.Random(arguments.seed), Counter[str](), list[str]()
@@ -87,6 +87,7 @@ def main() -> int:
         "torch": json.loads((next(iter(references.values())) / "run.json").read_text("utf-8"))["torch_version"],
         "machine": f"{platform.system()} {platform.machine()}",
     }
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     kills = ", ".join(f"{counts[kind]} {kind.replace('_', ' ')}" for kind in KINDS)
     print(

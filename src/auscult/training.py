@@ -126,9 +126,10 @@ def train(
             raise SystemExit(2) from None
         raise
     folder = Path(output) if output is not None else Path("runs") / recipe.name
-    with _joined_ranks(recipe.machine.device) as ranks, contextlib.ExitStack() as held:
+    elsewhere = _elsewhere(recipe) if preflight_only else None
+    with _joined_ranks(recipe.machine.device if elsewhere is None else "cpu") as ranks, contextlib.ExitStack() as held:
         with _told_once(ranks):
-            machine = _machine(recipe, ranks, probed=not preflight_only)
+            machine = elsewhere or _machine(recipe, ranks, probed=not preflight_only)
             splits = _splits(recipe, verify=recipe.data.verify and ranks.rank == 0)
             before = preflight(
                 path,
@@ -151,9 +152,7 @@ def train(
         if preflight_only:
             return None
         outcome = _trained(path, recipe, folder, splits, ranks, machine, before, accept_changes=accept_changes)
-        ranks.least(
-            0
-        )  # a launcher ends rank 0 when another leaves with a status: it has by now written all that it writes
+        ranks.least(0)  # a launcher ends rank 0 when another leaves with a status: it has by now written all it writes
         return outcome
 
 
@@ -312,6 +311,15 @@ def _not_finite(found: NotFinite, trainer: Trainer, journal: Journal | SilentJou
     return Outcome("not_finite", found.step, said)
 
 
+def _elsewhere(recipe: TrainingRecipe) -> _Machine | None:
+    """Return the machine with the card that a recipe names, where this one has none to ask; None where it is this one."""
+    import torch
+
+    if recipe.machine.gpu is None or recipe.machine.device == "cpu" or torch.cuda.is_available():
+        return None
+    return _Machine("cuda", recipe.machine.gpu, None, recipe.machine.compile, ())
+
+
 def _machine(recipe: TrainingRecipe, ranks: Ranks, *, probed: bool) -> _Machine:
     import torch
 
@@ -389,10 +397,12 @@ def _locked(folder: Path, ranks: Ranks) -> Iterator[None]:
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise UsageError(
                 f"{folder}: another process trains there. Next: wait for it, or choose another --output."
             ) from None
+        except OSError:
+            pass  # a file system without locks, as clusters have: then nobody is kept out
         yield
 
 

@@ -505,6 +505,18 @@ def test_preflight_alone_writes_nothing(place: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_the_preflight_of_a_card_elsewhere(place: Path, tmp_path: Path) -> None:
+    """On a machine without a GPU, ``--preflight`` answers for the card that the recipe names; training does not need it."""
+    recipe = write_recipe(
+        tmp_path / "r.toml", place / "tokens", machine__gpu="RTX 4070", machine__device="auto", batch__micro_batch=None
+    )
+    done = start(recipe, "--preflight", folder=tmp_path / "run", environment={"CUDA_VISIBLE_DEVICES": ""}).end()
+    assert done.status == 0, done
+    assert "RTX 4070" in done.out
+    assert "on the CPU" not in done.out
+    assert not (tmp_path / "run").exists()
+
+
 def test_without_torch_the_message_says_what_to_install(place: Path, tmp_path: Path) -> None:
     """Where PyTorch is not installed, one line says how to install it."""
     code = """

@@ -58,7 +58,7 @@ def _train(arguments: argparse.Namespace) -> int:
         if outcome is not None and not _is_other_rank():
             print(outcome.message, flush=True)
         return 0
-    if not _is_other_rank():
+    if not _is_other_rank() and not (sys.stdout.isatty() and sys.stderr.isatty()):  # there the journal has just said it
         print(f"auscult: {outcome.message}", file=sys.stderr)
     return EXIT_NOT_FINITE if outcome.status == "not_finite" else 128 + outcome.signal_number
 

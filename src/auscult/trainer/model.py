@@ -182,8 +182,10 @@ def chunked_loss(x_ND: Tensor, head_VD: Tensor, targets_N: Tensor) -> Tensor:
         x_ND, head_VD = (x.to(torch.get_autocast_dtype(kind)) for x in (x_ND, head_VD))
     with torch.autocast(kind, enabled=False):
         options = nn.LinearCrossEntropyOptions()
-        loss = F.linear_cross_entropy(x_ND, head_VD, targets_N, reduction="sum", ignore_index=IGNORED, options=options)
-    return loss.float()
+        loss_N = F.linear_cross_entropy(
+            x_ND, head_VD, targets_N, reduction="none", ignore_index=IGNORED, options=options
+        )
+    return loss_N.float().sum()  # in fp32: summed by the op, the loss would be rounded to bf16
 
 
 def attention_mask(tokens_BT: Tensor, separator: int | None, kernel: str) -> Mask:
