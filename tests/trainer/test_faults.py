@@ -120,6 +120,7 @@ def test_kill_nine_amid_a_checkpoint_changes_nothing(place: Path, whole: Path, t
         assert run.end(signal.SIGKILL).status == -signal.SIGKILL
         amid += partial(folder) is not None
     assert amid >= 2, "the kills did not come in time to prove anything"
+    (folder / "checkpoints" / "step-00000999.partial").mkdir()  # of a step that this run never saves again
     resumed(folder, place / "recipe.toml")
     same_as(whole, folder)
     assert partial(folder) is None
@@ -548,7 +549,7 @@ def tools(tmp_path: Path) -> Path:
     return tmp_path / "bin"
 
 
-@pytest.mark.parametrize("compilers", [(), ("g++",), ("clang++",), ("c++",)])
+@pytest.mark.parametrize("compilers", [(), ("g++",), ("clang++",)])
 def test_without_a_working_compiler_training_is_eager(
     place: Path, tmp_path: Path, tools: Path, compilers: tuple[str, ...]
 ) -> None:

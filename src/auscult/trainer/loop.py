@@ -107,7 +107,7 @@ class Trainer:
                         self._save(facts, meter)
                     self.checkpoints.wait(only_if_done=True)
                 meter.settle()
-                if evaluated and not meter.stopped:
+                if evaluated and (self.step == steps or not meter.stopped):
                     self._evaluate(meter)
                 self._save(facts, meter)
             except AuscultError:
