@@ -182,7 +182,7 @@ class _Reader:
             return False
         rows, values = self._columns[key]
         epochs = np.full(self._rows, np.nan)
-        epochs[rows] = values
+        epochs[rows] = np.where(np.isfinite(values), values, np.nan)  # an infinite epoch is none
         filled = np.maximum.accumulate(np.where(np.isnan(epochs), 0, np.arange(self._rows)))
         epochs = epochs[filled]
         turns = int(np.count_nonzero(np.diff(epochs) > 0))

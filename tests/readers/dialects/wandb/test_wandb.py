@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from auscult import diagnose
@@ -502,6 +502,7 @@ def test_whatever_the_bytes_are_they_are_read_or_refused(data: st.DataObject) ->
         max_size=12,
     )
 )
+@example(rows=[{"iter": 0.0}, {"iter": 0.0, "train/global_step": -1.0, "step": 0.0, "epoch": float("inf")}, {}])
 def test_whatever_is_logged_gives_series(rows: list[dict[str, float]]) -> None:
     """Rows of any keys with any numbers, NaN, infinities and huge steps among them, give series of whole points."""
     file = InputFile(BINARY, lambda: io.BytesIO(content), 1)
