@@ -79,7 +79,7 @@ class _Formatter(string.Formatter):
             case "signed":
                 return f"{value:+.3f}".replace("-", "−")
             case "gib":
-                return f"{value / 2**30:.1f} GiB"
+                return f"{value / 2**30:.1f} GiB" if value >= 2**30 / 10 or not value else f"{value / 2**20:.3g} MiB"
             case _:
                 return str(super().format_field(value, format_spec))
 

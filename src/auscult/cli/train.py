@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,7 @@ def _train(arguments: argparse.Namespace) -> int:
         force=arguments.force,
         accept_changes=arguments.accept_changes,
         preflight_only=arguments.preflight,
-        tell=lambda line: print(line, flush=True),
+        tell=_tell,
     )
     if outcome is None or outcome.status == "done":
         if outcome is not None and not _is_other_rank():
@@ -61,6 +63,14 @@ def _train(arguments: argparse.Namespace) -> int:
     if not _is_other_rank() and not (sys.stdout.isatty() and sys.stderr.isatty()):  # there the journal has just said it
         print(f"auscult: {outcome.message}", file=sys.stderr)
     return EXIT_NOT_FINITE if outcome.status == "not_finite" else 128 + outcome.signal_number
+
+
+def _tell(line: str) -> None:
+    """Print a line, broken between words where a person watches."""
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        line = textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    print(line, flush=True)
 
 
 def _is_other_rank() -> bool:

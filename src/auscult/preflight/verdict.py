@@ -108,7 +108,8 @@ def preflight(
         train_tokens=train_tokens,
         val_tokens=val_tokens,
     )
-    diagnosis = diagnose(read(path, given=given))
+    dialect = None if path.suffix == ".py" else "auscult_recipe"  # load_recipe has read it as one
+    diagnosis = diagnose(read(path, given=given, dialect=dialect))
     findings = [finding for finding in diagnosis.findings if finding.code not in _OWN]
     model = blueprint_of(recipe.model)
     facts = [

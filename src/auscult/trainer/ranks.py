@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
@@ -40,12 +41,12 @@ class Ranks:
 def parallel(model: Transformer, ranks: Ranks, sharding: str, dtype: torch.dtype, *, compiled: bool) -> nn.Module:
     """Return the module to call: the model, replicated (DDP) or sharded (FSDP2) over the ranks, compiled where asked."""
     if ranks.world_size > 1 and sharding == "fsdp":
+        mesh = init_device_mesh(ranks.device.type, (ranks.world_size,))
         policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
-        for block in model.h:
-            if compiled:
-                block.compile(dynamic=False)
-            fully_shard(block, mp_policy=policy)
-        fully_shard(model, mp_policy=policy)
+        for module in (*model.h, model):
+            if compiled and module is not model:
+                module.compile(dynamic=False)
+            fully_shard(module, mesh=mesh, mp_policy=policy)
         return model
     if compiled:
         model.compile(dynamic=False)
