@@ -66,7 +66,7 @@ PLACES: Mapping[str, str] = {
     "logged.tokens_per_step": "batch.tokens_per_step",
 }
 """Canonical settings to their place in a recipe."""
-_WITH_RULES = frozenset({"recipe.decay_steps", "recipe.eval_interval", "recipe.init_from"})
+_WITH_RULES = frozenset({"recipe.dataset", "recipe.decay_steps", "recipe.eval_interval", "recipe.init_from"})
 """Those whose value in a run is not the value in the recipe, word for word."""
 _WITH_DEFAULTS = frozenset({"model.n_kv_head", "model.d_ff"}) | {f"model.{key}" for key in FAMILIES["gpt2"]}
 """Settings whose default depends on others."""
@@ -169,6 +169,7 @@ def put_settings(sheet: Sheet, *, defaults: bool) -> None:
     if tokens is not None:
         value = rounded_count(tokens.value) if isinstance(tokens.value, str) else tokens.value
         sheet.put(counted, Known(value, tokens.source))
+    _put_dataset(sheet)
     if defaults:
         _put_defaults(sheet)
     _put_family(sheet, defaults=defaults)
@@ -184,6 +185,14 @@ def put_settings(sheet: Sheet, *, defaults: bool) -> None:
     elif source is not None:
         sheet.put("recipe.init_from", known("scratch", "no model.weights are given", source))
     sheet.note(*_NOTED)
+
+
+def _put_dataset(sheet: Sheet) -> None:
+    """Put the folder's own name: the log has its path resolved, the recipe from where it lies."""
+    path = sheet.text("data.path")
+    name = "" if path is None else path.value.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    if path is not None and name not in ("", ".", ".."):
+        sheet.put("recipe.dataset", Known(name, path.source))
 
 
 @functools.cache
